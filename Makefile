@@ -1,0 +1,34 @@
+# `make run` and `make test` are all a newcomer needs; both set .venv up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST ?= $(BIN)/pytest
+
+.PHONY: help setup run test test-all lint clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make .venv with everything (needs Python 3.11-3.14 with venv)
+
+$(VENV)/.ready: pyproject.toml constraints.txt tools/setup.py
+	$(PYTHON) tools/setup.py $(VENV)
+
+run: setup ## set up, then the whole system on this machine: ronda demo
+	$(BIN)/ronda demo
+
+test: setup ## set up, then lint, types and every test that needs no hardware or server
+	$(MAKE) lint
+	$(PYTEST) -m "not server"
+
+test-all: setup ## every test, with Debian's mosquitto installed
+	$(MAKE) lint
+	$(PYTEST)
+
+lint: setup ## ruff and pyright
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+clean: ## remove .venv and what was built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The handheld's application. It never constructs hardware: it is handed a Board."""

@@ -1,0 +1,1 @@
+"""The `ronda` command: demo, simulator, technician's, operator's and auditor's tools."""
