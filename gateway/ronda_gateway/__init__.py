@@ -1,1 +1,1 @@
-"""The edge gateway: verifies what handhelds signed, stores it, receipts it and feeds the office."""
+"""The edge gateway: verifies what handhelds signed, stores, receipts and forwards it."""
