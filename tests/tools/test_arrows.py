@@ -1,4 +1,4 @@
-"""The shape of the house (docs/architecture.md): who may import whom, what device code may hold."""
+"""The shape of docs/architecture.md: who may import whom, and what device code may hold."""
 
 import ast
 import sys
@@ -67,7 +67,7 @@ def test_only_boards_construct_hardware() -> None:
 
 
 def test_signing_in_python_is_for_the_handheld_only() -> None:
-    """On CPython `cryptography` signs and verifies; ronda_protocol.p256 is slow and not hardened."""
+    """On CPython `cryptography` signs and verifies; ronda_protocol.p256 is not hardened."""
     for room in ("gateway", "tools"):
         for path in files(room):
             source = ast.parse(path.read_text())
