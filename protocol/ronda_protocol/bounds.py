@@ -1,0 +1,104 @@
+"""Bounds of the values on the wire: what a u32, an id, a text or a stamp may be. No codec here.
+
+Booleans are not integers here, although both VMs call them so.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+U16 = 0xFFFF
+U32 = 0xFFFFFFFF
+U64 = 0xFFFFFFFFFFFFFFFF
+MAX_UTC = 0xFFFFFFFFFF
+"""Unix seconds are bounded by 40 bits: no clock of ours, and no overflow anywhere else."""
+
+
+class WireError(ValueError):
+    """Refused bytes or values; `code` is one of the words that WIRE.md lists for its module."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def is_uint(value: "Any", top: int = U32, low: int = 0) -> bool:
+    """Whether value is an int (no bool) from `low` to `top`."""
+    return type(value) is int and low <= value <= top
+
+
+def is_bytes(value: "Any", length: int) -> bool:
+    """Whether value is a byte string of exactly `length`."""
+    return type(value) is bytes and len(value) == length
+
+
+def is_text(value: "Any", top: int, low: int = 1) -> bool:
+    """Whether value is text of `low` to `top` bytes in UTF-8."""
+    if type(value) is not str:
+        return False
+    try:
+        return low <= len(value.encode()) <= top
+    except UnicodeError:  # a lone surrogate, on CPython
+        return False
+
+
+def is_list(value: "Any", top: int, low: int = 0) -> bool:
+    """Whether value is a list of `low` to `top` items. Says nothing to the type checker."""
+    return type(value) is list and low <= len(value) <= top  # pyright: ignore[reportUnknownArgumentType]
+
+
+def is_map(value: "Any") -> bool:
+    """Whether value is a dict with small unsigned integer keys only."""
+    if type(value) is not dict:
+        return False
+    for key in value:  # pyright: ignore[reportUnknownVariableType]
+        if not is_uint(key, U16):
+            return False
+    return True
+
+
+def is_id(value: "Any", low: int = 1) -> bool:
+    """Whether value is [a-z0-9-]{low,24}."""
+    if type(value) is not str or not low <= len(value) <= 24:
+        return False
+    for c in value:
+        if c not in "abcdefghijklmnopqrstuvwxyz0123456789-":
+            return False
+    return True
+
+
+def is_device(value: "Any") -> bool:
+    """Whether value is a device id: [a-z0-9-]{3,24}."""
+    return is_id(value, 3)
+
+
+def is_portfolio(value: "Any") -> bool:
+    """Whether value names a portfolio or creditor: [a-z0-9-]{1,24}; `site` is the agency's own."""
+    return is_id(value) and value != "site"
+
+
+def is_ms(value: "Any") -> bool:
+    """Whether value is a time since boot: u64 milliseconds in whole tenths of a second."""
+    return type(value) is int and 0 <= value <= U64 and value % 100 == 0
+
+
+def is_latlon(lat: "Any", lon: "Any") -> bool:
+    """Whether lat and lon are a position in units of 1e-7 degrees."""
+    return is_uint(lat, 900000000, -900000000) and is_uint(lon, 1800000000, -1800000000)
+
+
+def is_stamp(value: "Any") -> bool:
+    """Whether value is [boot u32, ms u64, utc or None, source 0..3, uncertainty s u32].
+
+    Source 0 (none) and only source 0 has no UTC.
+    """
+    if not is_list(value, 5, 5):
+        return False
+    boot, ms, utc, source, uncertainty = value
+    return (
+        is_uint(boot)
+        and is_ms(ms)
+        and is_uint(source, 3)
+        and is_uint(uncertainty)
+        and (utc is None if source == 0 else is_uint(utc, MAX_UTC))
+    )
