@@ -1,0 +1,310 @@
+"""A visit's parts: evidence, answers, promise; each to bytes and back, with every field checked.
+
+Decides nothing: the verdict is the fence's, what opens a visit the handheld's policy.
+"""
+
+from ronda_protocol import cbor, track
+from ronda_protocol.bounds import (
+    MAX_UTC,
+    U16,
+    U32,
+    WireError,
+    is_bytes,
+    is_id,
+    is_latlon,
+    is_list,
+    is_map,
+    is_portfolio,
+    is_stamp,
+    is_text,
+    is_uint,
+)
+
+# Decoded dicts hold values of many types.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ronda_protocol.track import Entry
+
+# How a visit ended.
+CLOSED = 1
+INTERRUPTED = 2
+REFUSED = 3
+ENDED_NAMES = ("", "closed", "interrupted", "refused")
+
+# Quality of a case's place.
+GEOCODED = 0
+CONFIRMED = 1
+CORRECTED = 2
+QUALITY_NAMES = ("geocoded", "confirmed", "corrected")
+
+# How the check-in policy opened it.
+OPENED_REFUSED = 0
+OPENED_INSIDE = 1
+OPENED_UNCONFIRMED = 2
+OPENED_ADDRESS = 3
+POLICY_NAMES = ("refused", "inside", "unconfirmed", "address_to_confirm")
+
+# What a promise settles.
+SETTLES_ALL = 1
+PARTIAL = 2
+
+NOT_EVALUATED = 0
+LAW_NAMES = ("not_evaluated",)
+
+MAX_WINDOW = 8
+"""Fixes in the evidence of one check-in or close."""
+
+MAX_BODY = 16384
+"""Bytes of an answers or promise part."""
+
+# Names of the evidence map's keys, from 1.
+_NAMES = (
+    "ended case_id portfolio creditor place check_in check_in_fixes check_in_verdict opened"
+    " close close_fixes close_verdict law outcome battery attempts gestor form cases_version"
+)
+
+
+class VisitError(WireError):
+    """Codes: cbor-…, shape, salt, answers, promise, or the name of the evidence field refused."""
+
+
+def visit_id(device: str, log_id: bytes, seq: int) -> str:
+    """The visit's id for ever: `<device>/<log id in hex>/<seq>`."""
+    return f"{device}/{log_id.hex()}/{seq}"
+
+
+def _need(ok: bool, code: str) -> None:
+    if not ok:
+        raise VisitError(code)
+
+
+def pack_window(fixes: "list[Entry]", stamp_ms: int) -> "list[Any]":
+    """[back_ds, packed fixes]: fixes of at most 60 s before `stamp_ms`, the oldest back_ds ago."""
+    if not fixes:
+        return [0, b""]
+    base = fixes[0][2]
+    value = [(stamp_ms - base) // 100, track.pack_fixes(fixes, base)]
+    unpack_window(value, stamp_ms)
+    return value
+
+
+def unpack_window(value: "list[Any]", stamp_ms: int) -> "list[Entry]":
+    """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
+    ok = is_list(value, 2, 2) and is_uint(value[0], min(600, stamp_ms // 100))
+    _need(ok and type(value[1]) is bytes, "fixes")
+    try:
+        fixes = track.unpack_fixes(value[1], stamp_ms - value[0] * 100)
+    except track.TrackError:
+        raise VisitError("fixes")
+    _need(len(fixes) <= MAX_WINDOW, "fixes")
+    _need(not fixes or fixes[-1][2] <= stamp_ms, "fixes")
+    return fixes
+
+
+def fence_fixes(fixes: "list[Entry]") -> "list[tuple[int, int, int, int]]":
+    """What the fence reads of fix entries: (lat_e7, lon_e7, hdop, detector flags)."""
+    return [(fix[3], fix[4], fix[5], track.fix_flags(fix)) for fix in fixes]
+
+
+def is_place(value: "Any") -> bool:
+    """Whether value is [version, quality, shape 0, lat_e7, lon_e7, radius 100..20000 dm]."""
+    return (
+        is_list(value, 6, 6)
+        and is_uint(value[0])
+        and is_uint(value[1], CORRECTED)
+        and is_uint(value[2], 0)
+        and is_latlon(value[3], value[4])
+        and is_uint(value[5], 20000, 100)
+    )
+
+
+def _is_verdict(value: "Any") -> bool:
+    """[1..3, signed d in dm or None, r in dm or None, fixes used, reason 0..3]."""
+    return (
+        is_list(value, 5, 5)
+        and is_uint(value[0], 3, 1)
+        and (value[1] is None or is_uint(value[1], U32, -20000))
+        and (value[2] is None or is_uint(value[2]))
+        and is_uint(value[3], MAX_WINDOW)
+        and is_uint(value[4], 3)
+    )
+
+
+def _check(fields: "dict[str, Any]") -> None:
+    """VisitError(name) for the first field that is missing or out of bounds."""
+    get = fields.get
+    ended = get("ended")
+    _need(is_uint(ended, REFUSED, CLOSED), "ended")
+    _need(is_text(get("case_id"), 32), "case_id")
+    _need(is_portfolio(get("portfolio")), "portfolio")
+    _need(is_id(get("creditor")), "creditor")
+    _need(is_place(get("place")), "place")
+    _check_moment(fields, "check_in")
+    refused = ended == REFUSED
+    _need(is_uint(get("opened"), 0 if refused else OPENED_ADDRESS, 0 if refused else 1), "opened")
+    if get("close") is not None or ended == CLOSED:
+        _check_moment(fields, "close")
+    else:
+        _need(get("close_fixes") is None and get("close_verdict") is None, "close")
+    law = get("law")
+    _need(is_list(law, 8, 1) and is_uint(law[0]), "law")
+    outcome = get("outcome")
+    _need(ended != CLOSED if outcome is None else is_text(outcome, 32), "outcome")
+    battery = get("battery")
+    if battery is not None:
+        ok = is_list(battery, 3, 3) and is_uint(battery[0], U16) and is_uint(battery[2], 255)
+        _need(ok and (battery[1] is None or is_uint(battery[1], 100)), "battery")
+    attempts = get("attempts")
+    _need(attempts is None or refused and is_uint(attempts, U16, 1), "attempts")
+    gestor = get("gestor")
+    _need(gestor is None or is_text(gestor, 32), "gestor")
+    form = get("form")
+    if form is not None:
+        _need(is_list(form, 2, 2) and is_text(form[0], 32) and is_bytes(form[1], 8), "form")
+    version = get("cases_version")
+    _need(version is None or is_uint(version, MAX_UTC), "cases_version")
+
+
+def _check_moment(fields: "dict[str, Any]", name: str) -> None:
+    """Stamp, fixes and verdict of check-in (all needed) or close (a fix may not be asked for)."""
+    stamp: "Any" = fields.get(name)
+    _need(is_stamp(stamp), name)
+    fixes: "Any" = fields.get(name + "_fixes")
+    verdict = fields.get(name + "_verdict")
+    if name == "close" and fixes is None and verdict is None:
+        return
+    unpack_window(fixes, stamp[1])
+    _need(_is_verdict(verdict), name + "_verdict")
+
+
+def encode_evidence(fields: "dict[str, Any]") -> bytes:
+    """Part 2 from fields by name (WIRE.md, Visit); None is as good as absent. VisitError."""
+    _check(fields)
+    value: dict[int, Any] = dict(fields.get("unknown") or {})
+    names = _NAMES.split()
+    for i in range(len(names)):
+        if fields.get(names[i]) is not None:
+            value[i + 1] = fields[names[i]]
+    return _encode(value)
+
+
+def decode_evidence(part: bytes) -> "dict[str, Any]":
+    """The fields of part 2 by name; keys unknown to this version are kept under `unknown`."""
+    value = _decode(part)
+    _need(is_map(value), "shape")
+    names = _NAMES.split()
+    fields: dict[str, Any] = {}
+    unknown: dict[int, Any] = {}
+    for key in value:
+        if 0 < key <= len(names):
+            _need(value[key] is not None, names[key - 1])
+            fields[names[key - 1]] = value[key]
+        else:
+            unknown[key] = value[key]
+    if unknown:
+        fields["unknown"] = unknown
+    _check(fields)
+    return fields
+
+
+def _encode(value: "Any") -> bytes:
+    try:
+        return cbor.encode(value)
+    except cbor.CborError as error:
+        raise VisitError("cbor-" + error.code)
+
+
+def _decode(data: bytes) -> "Any":
+    try:
+        return cbor.decode(data, MAX_BODY)
+    except cbor.CborError as error:
+        raise VisitError("cbor-" + error.code)
+
+
+def _salted(salt: bytes, value: "Any") -> bytes:
+    _need(is_bytes(salt, 16), "salt")
+    part = salt + _encode(value)
+    _need(len(part) <= MAX_BODY, "shape")
+    return part
+
+
+def _unsalted(part: bytes) -> "tuple[bytes, Any]":
+    _need(len(part) > 16, "salt")
+    return part[:16], _decode(part[16:])
+
+
+def encode_answers(salt: bytes, answers: "dict[str, Any]") -> bytes:
+    """Part 3: 16 random bytes, then {question id: answer}.
+
+    An answer is None, a boolean, an integer, a text, or a list of integers and texts.
+    """
+    _check_answers(answers)
+    return _salted(salt, answers)
+
+
+def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """(salt, {question id: answer}) of part 3."""
+    salt, answers = _unsalted(part)
+    _check_answers(answers)
+    return salt, answers
+
+
+def _check_answers(answers: "Any") -> None:
+    _need(type(answers) is dict and len(answers) <= 256, "answers")
+    for key in answers:
+        answer = answers[key]
+        many = answer if is_list(answer, 64) else [answer]
+        _need(is_text(key, 32), "answers")
+        for one in many:
+            ok = type(one) is int or is_text(one, 4096, 0)
+            _need(ok or many is not answer and (one is None or type(one) is bool), "answers")
+
+
+def encode_promise(salt: bytes, promise: "dict[str, Any]") -> bytes:
+    """Part 4 from {currency, kind, pairs, who, limits}.
+
+    `currency` three capitals; `kind` SETTLES_ALL or PARTIAL; `pairs` 1 to 12 of [amount in minor
+    units, day as yyyymmdd], days ascending; `who` a text; `limits` the version of the limits.
+    """
+    value = [promise.get(name) for name in ("currency", "kind", "pairs", "who", "limits")]
+    _check_promise(value)
+    return _salted(salt, value)
+
+
+def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """(salt, promise) of part 4, as `encode_promise` takes it."""
+    salt, value = _unsalted(part)
+    _check_promise(value)
+    currency, kind, pairs, who, limits = value
+    promise = {"currency": currency, "kind": kind, "pairs": pairs, "who": who, "limits": limits}
+    return salt, promise
+
+
+def _check_promise(value: "Any") -> None:
+    _need(is_list(value, 5, 5), "promise")
+    currency, kind, pairs, who, limits = value
+    ok = type(currency) is str and len(currency) == 3 and is_list(pairs, 12, 1)
+    _need(ok and is_uint(kind, PARTIAL, SETTLES_ALL), "promise")
+    for i in range(3):
+        _need("A" <= currency[i] <= "Z", "promise")
+    _need(is_text(who, 32) and is_uint(limits), "promise")
+    last = 0
+    for pair in pairs:
+        _need(is_list(pair, 2, 2) and is_uint(pair[0], 0xFFFFFFFFFFFF, 1), "promise")
+        _need(is_day(pair[1]) and pair[1] > last, "promise")
+        last = pair[1]
+
+
+def is_day(value: "Any") -> bool:
+    """Whether value is a day of the years 2000 to 2099 as yyyymmdd."""
+    if not is_uint(value, 20991231, 20000101):
+        return False
+    month = value // 100 % 100
+    # From 2000 to 2099 every fourth year is a leap year.
+    february = 28 if value // 10000 % 4 else 29
+    days = (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    return 1 <= month <= 12 and 1 <= value % 100 <= days[month - 1]
