@@ -134,7 +134,7 @@ def _is_verdict(value: "Any") -> bool:
     )
 
 
-def _check(fields: "dict[str, Any]") -> None:
+def _check(fields: "Any") -> None:
     """VisitError(name) for the first field that is missing or out of bounds."""
     get = fields.get
     ended = get("ended")
@@ -169,11 +169,11 @@ def _check(fields: "dict[str, Any]") -> None:
     _need(version is None or is_uint(version, MAX_UTC), "cases_version")
 
 
-def _check_moment(fields: "dict[str, Any]", name: str) -> None:
+def _check_moment(fields: "Any", name: str) -> None:
     """Stamp, fixes and verdict of check-in (all needed) or close (a fix may not be asked for)."""
-    stamp: "Any" = fields.get(name)
+    stamp = fields.get(name)
     _need(is_stamp(stamp), name)
-    fixes: "Any" = fields.get(name + "_fixes")
+    fixes = fields.get(name + "_fixes")
     verdict = fields.get(name + "_verdict")
     if name == "close" and fixes is None and verdict is None:
         return
@@ -254,9 +254,8 @@ def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
 
 
 def _check_answers(answers: "Any") -> None:
-    _need(type(answers) is dict and len(answers) <= 256, "answers")
-    for key in answers:
-        answer = answers[key]
+    _need(isinstance(answers, dict) and len(answers) <= 256, "answers")
+    for key, answer in answers.items():
         many = answer if is_list(answer, 64) else [answer]
         _need(is_text(key, 32), "answers")
         for one in many:
