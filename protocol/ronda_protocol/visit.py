@@ -92,7 +92,7 @@ def pack_window(fixes: "list[Entry]", stamp_ms: int) -> "list[Any]":
     return value
 
 
-def unpack_window(value: "list[Any]", stamp_ms: int) -> "list[Entry]":
+def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
     """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
     ok = is_list(value, 2, 2) and is_uint(value[0], min(600, stamp_ms // 100))
     _need(ok and type(value[1]) is bytes, "fixes")
