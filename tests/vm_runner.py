@@ -29,4 +29,5 @@ def run(module_name, only):
         print("@TEST " + json.dumps({"name": name, "error": error}))
 
 
+sys.path.pop(0)  # this script's folder: tests/handheld is not the package `handheld`
 run(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
