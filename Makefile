@@ -29,6 +29,7 @@ lint: setup ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/pyright -p firmware --typeshedpath $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 clean: ## remove .venv and what was built
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
