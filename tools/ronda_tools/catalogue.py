@@ -1,0 +1,332 @@
+"""The table of sentences behind `texts`: code, Spanish, English and, for errors, what to do next.
+
+Only sentences: what they mean to a program is in exit codes and `--json`.
+"""
+
+from ronda_tools.texts import Text
+
+TEXTS: dict[str, Text] = {
+    # ---- any command ---------------------------------------------------------------------
+    "cli.interrupted": Text("Interrumpido.", "Interrupted."),
+    "cli.json": Text("Imprime JSON en vez de frases.", "Print JSON instead of sentences."),
+    "file.missing": Text(
+        "no existe el archivo {file}",
+        "there is no file {file}",
+        "revise la ruta",
+        "check the path",
+    ),
+    "file.directory": Text(
+        "{file} es una carpeta, no un archivo",
+        "{file} is a folder, not a file",
+        "nombre el archivo que está dentro",
+        "name the file inside it",
+    ),
+    "file.unreadable": Text(
+        "no se puede leer {file}: {why}",
+        "cannot read {file}: {why}",
+        "revise los permisos del archivo",
+        "check the file's permissions",
+    ),
+    "file.unwritable": Text(
+        "no se puede escribir {file}: {why}",
+        "cannot write {file}: {why}",
+        "elija otra ruta o revise los permisos",
+        "choose another path or check the permissions",
+    ),
+    "file.empty": Text(
+        "el archivo {file} está vacío",
+        "the file {file} is empty",
+        "vuelva a copiarlo desde su origen",
+        "copy it again from where it came from",
+    ),
+    "file.huge": Text(
+        "el archivo {file} pasa de {limit} MiB",
+        "the file {file} is larger than {limit} MiB",
+        "separe las líneas que hacen falta en otro archivo",
+        "put the lines you need into a file of their own",
+    ),
+    # ---- the embedded broker -------------------------------------------------------------
+    "broker.missing": Text(
+        "falta el broker MQTT incluido (iotcore)",
+        "the embedded MQTT broker (iotcore) is not installed",
+        "instálelo con: pip install 'ronda[sim]'",
+        "install it: pip install 'ronda[sim]'",
+    ),
+    "broker.port": Text(
+        "el puerto {port} de {host} ya está en uso",
+        "port {port} of {host} is in use",
+        "elija otro con --port, o quite --port para tomar uno libre",
+        "choose another with --port, or leave --port out to take a free one",
+    ),
+    "broker.start": Text(
+        "el broker MQTT no arrancó en {host}:{port}",
+        "the MQTT broker did not start on {host}:{port}",
+        "pruebe otra vez; si persiste, ejecute: python -m iotcore --listen 127.0.0.1 --port 1884",
+        "try again; if it persists run: python -m iotcore --listen 127.0.0.1 --port 1884",
+    ),
+    "broker.url": Text(
+        "{url} no es la dirección de un broker",
+        "{url} is not a broker's address",
+        "se escribe mqtt://HOST:PUERTO o mqtt://usuario:clave@HOST:PUERTO",
+        "write mqtt://HOST:PORT or mqtt://user:password@HOST:PORT",
+    ),
+    # ---- evidence ------------------------------------------------------------------------
+    "evidence.help": Text(
+        "Herramientas del auditor: ver y verificar la evidencia de una visita.",
+        "An auditor's tools: show and verify a visit's evidence.",
+    ),
+    "evidence.help.show": Text(
+        "Muestra lo que dice una evidencia, sin decidir si es auténtica.",
+        "Show what a piece of evidence says, without deciding whether it is authentic.",
+    ),
+    "evidence.help.verify": Text(
+        "Verifica una evidencia con el archivo y la clave pública del equipo, sin nada más. "
+        "Sale con 0 si es válida, 1 si no lo es, 2 si el pedido está mal hecho.",
+        "Verify evidence with the file and the device's public key, nothing else. "
+        "Exit 0 valid, 1 not valid, 2 used wrong.",
+    ),
+    "evidence.help.file": Text(
+        "Segmento sellado en bytes, en base64, un evento del feed en JSON, o líneas JSON; - es la "
+        "entrada estándar.",
+        "A sealed segment as bytes, as base64, a feed event's JSON, or JSON lines; - is standard "
+        "input.",
+    ),
+    "evidence.help.key": Text(
+        "Clave pública del equipo: PEM, JWK o COSE_Key.",
+        "The device's public key: PEM, JWK or COSE_Key.",
+    ),
+    "evidence.help.id": Text(
+        "El id del evento, cuando el archivo tiene varios.",
+        "The event's id, when the file holds several.",
+    ),
+    "evidence.help.all": Text(
+        "Todas las evidencias del archivo.", "Every piece of evidence in the file."
+    ),
+    "evidence.none": Text(
+        "no hay evidencia en {file}",
+        "there is no evidence in {file}",
+        "dé el segmento sellado, su base64, o un evento de visita del feed (data.evidence)",
+        "give the sealed segment, its base64, or a visit event of the feed (data.evidence)",
+    ),
+    "evidence.choose": Text(
+        "{file} tiene {count} evidencias",
+        "{file} holds {count} pieces of evidence",
+        "elija una con --id (por ejemplo {id}) o todas con --all",
+        "choose one with --id (for example {id}) or all with --all",
+    ),
+    "evidence.no_such_id": Text(
+        "{file} no tiene evidencia con el id {id}",
+        "{file} holds no evidence with the id {id}",
+        "vea los id con: ronda evidence show {file} --all",
+        "see the ids with: ronda evidence show {file} --all",
+    ),
+    "evidence.bad_json": Text("estructura: el JSON está dañado", "structure: the JSON is damaged"),
+    "evidence.bad_base64": Text(
+        "estructura: el base64 está dañado", "structure: the base64 is damaged"
+    ),
+    "evidence.bad_structure": Text(
+        "estructura: no es un segmento sellado íntegro ({why})",
+        "structure: not a whole sealed segment ({why})",
+    ),
+    "evidence.structure": Text(
+        "estructura: COSE_Sign1 ES256 y {parts} parte(s), CBOR determinista, {size} bytes",
+        "structure: COSE_Sign1 ES256 and {parts} part(s), deterministic CBOR, {size} bytes",
+    ),
+    "evidence.no_key": Text(
+        "firma: no comprobada (dice ser de la clave {kid}; use verify con --key)",
+        "signature: not checked (it claims key {kid}; use verify with --key)",
+    ),
+    "evidence.key": Text(
+        "clave: el kid {kid} es el de la clave dada", "key: kid {kid} is that of the given key"
+    ),
+    "evidence.other_key": Text(
+        "clave: la evidencia nombra {kid} y la clave dada es {given}: es de otro equipo",
+        "key: the evidence names {kid} and the given key is {given}: another device's",
+    ),
+    "evidence.signature_not_tried": Text(
+        "firma: no se intentó con una clave ajena", "signature: not tried with a foreign key"
+    ),
+    "evidence.signature": Text(
+        "firma: ES256 correcta, con s baja", "signature: ES256 correct, with low s"
+    ),
+    "evidence.bad_signature": Text(
+        "firma: NO corresponde a lo firmado con esta clave",
+        "signature: does NOT match what this key would have signed",
+    ),
+    "evidence.header": Text(
+        "cabecera: equipo {device}, registro {log}, segmento {seq}",
+        "header: device {device}, log {log}, segment {seq}",
+    ),
+    "evidence.bad_header": Text(
+        "cabecera: lo firmado no es una cabecera de segmento ({why})",
+        "header: what was signed is no segment header ({why})",
+    ),
+    "evidence.part": Text(
+        "parte {part}: {size} bytes, su SHA-256 es el firmado",
+        "part {part}: {size} bytes, its SHA-256 is the signed one",
+    ),
+    "evidence.part_withheld": Text(
+        "parte {part}: no está (retenida o borrada); se firmó su SHA-256 {hash}",
+        "part {part}: absent (withheld or erased); its SHA-256 was signed: {hash}",
+    ),
+    "evidence.part_changed": Text(
+        "parte {part}: CAMBIADA, su SHA-256 no es el firmado",
+        "part {part}: CHANGED, its SHA-256 is not the signed one",
+    ),
+    "evidence.part_unsigned": Text(
+        "parte {part}: AÑADIDA, no figura en lo firmado",
+        "part {part}: ADDED, it is not in what was signed",
+    ),
+    "evidence.bad_part": Text(
+        "contenido: una parte no se puede leer ({why})",
+        "content: a part cannot be read ({why})",
+    ),
+    "evidence.no_visit": Text(
+        "contenido: falta la parte evidence, así que no se muestra ninguna visita",
+        "content: the evidence part is absent, so no visit is shown",
+    ),
+    "evidence.visit": Text(
+        "contenido: la visita {visit} se lee entera", "content: visit {visit} reads whole"
+    ),
+    "evidence.number": Text(
+        "números: la visita es la entrada {number} del registro",
+        "numbers: the visit is entry {number} of the log",
+    ),
+    "evidence.numbers": Text(
+        "números: {count} entradas, de la {first} a la {last}",
+        "numbers: {count} entries, from {first} to {last}",
+    ),
+    "evidence.bad_numbers": Text(
+        "números: los de las entradas no son los firmados",
+        "numbers: the entries' are not the signed ones",
+    ),
+    "evidence.chain": Text(
+        "cadena: hash {hash} (el segmento {seq} + 1 y los recibos deben nombrarlo)",
+        "chain: hash {hash} (segment {seq} + 1 and the receipts must name it)",
+    ),
+    "evidence.event": Text(
+        "evento: lo que dice de la evidencia coincide con lo firmado",
+        "event: what it says of the evidence is what was signed",
+    ),
+    "evidence.event_differs": Text(
+        "evento: dice {field} = {claimed}, y se firmó {signed}",
+        "event: it says {field} = {claimed}, and {signed} was signed",
+    ),
+    "evidence.valid": Text("VÁLIDA: {visit}", "VALID: {visit}"),
+    "evidence.invalid": Text("NO VÁLIDA: {visit}", "NOT VALID: {visit}"),
+    "evidence.unknown_visit": Text("evidencia ilegible", "unreadable evidence"),
+    "evidence.proves": Text(
+        "Prueba: quien tiene la clave {kid} selló exactamente estos bytes, en este puesto de su "
+        "cadena; cualquier cambio posterior se vería.",
+        "Proved: the holder of key {kid} sealed exactly these bytes, at this place of its chain; "
+        "any later change would show.",
+    ),
+    "evidence.not_proved": Text(
+        "No prueba: que el equipo, la persona o el receptor GPS fueran honestos; que la clave sea "
+        "del equipo nombrado (eso lo dice quien la entregó); que no falten segmentos vecinos; ni "
+        "que la visita cumpliera la ley (no evaluada).",
+        "Not proved: that device, person or GPS receiver were honest; that the key belongs to the "
+        "named device (whoever gave it says so); that no neighbouring segment is missing; nor "
+        "that the visit was lawful (not evaluated).",
+    ),
+    # ---- words for verdicts --------------------------------------------------------------
+    "word.not_asked": Text("no se pidió posición", "no position was asked for"),
+    "word.inside": Text(
+        "dentro, a {d} del borde (precisión {r}, {used} posiciones)",
+        "inside, {d} from the edge (accuracy {r}, {used} fixes)",
+    ),
+    "word.outside": Text(
+        "fuera, a {d} del borde (precisión {r}, {used} posiciones)",
+        "outside, {d} from the edge (accuracy {r}, {used} fixes)",
+    ),
+    "word.uncertain": Text(
+        "no se puede afirmar, a {d} del borde (precisión {r}, {used} posiciones)",
+        "cannot tell, {d} from the edge (accuracy {r}, {used} fixes)",
+    ),
+    "word.uncertain_blind": Text(
+        "no se puede afirmar: sin posición utilizable", "cannot tell: no usable position"
+    ),
+    "word.reason.no_fix": Text("sin señal GPS", "no GPS fix"),
+    "word.reason.disqualified": Text("posición GPS congelada", "frozen GPS position"),
+    "word.reason.hdop": Text("precisión desconocida", "unknown accuracy"),
+    "word.compass.n": Text("norte", "north"),
+    "word.compass.ne": Text("noreste", "north-east"),
+    "word.compass.e": Text("este", "east"),
+    "word.compass.se": Text("sureste", "south-east"),
+    "word.compass.s": Text("sur", "south"),
+    "word.compass.sw": Text("suroeste", "south-west"),
+    "word.compass.w": Text("oeste", "west"),
+    "word.compass.nw": Text("noroeste", "north-west"),
+    "word.ended.closed": Text("cerrada", "closed"),
+    "word.ended.interrupted": Text("interrumpida", "interrupted"),
+    "word.ended.refused": Text("rechazada", "refused"),
+    "word.opened.refused": Text("no se abrió", "did not open"),
+    "word.opened.inside": Text("se abrió dentro del cerco", "opened inside the fence"),
+    "word.opened.unconfirmed": Text(
+        "se abrió con ubicación no confirmada", "opened with its location unconfirmed"
+    ),
+    "word.opened.address": Text(
+        "se abrió como dirección por confirmar", "opened as an address to confirm"
+    ),
+    "word.quality.geocoded": Text("solo geocodificado", "only geocoded"),
+    "word.quality.confirmed": Text("confirmado", "confirmed"),
+    "word.quality.corrected": Text("corregido", "corrected"),
+    "word.source.none": Text("sin fuente", "no source"),
+    "word.source.gnss": Text("GNSS", "GNSS"),
+    "word.source.gateway": Text("pasarela", "gateway"),
+    "word.source.rtc": Text("reloj interno", "internal clock"),
+    "word.no_stamp": Text("sin hora", "no time"),
+    "word.stamp": Text(
+        "{time} ({source}, ±{uncertainty} s; arranque {boot}, {since} desde él)",
+        "{time} ({source}, ±{uncertainty} s; boot {boot}, {since} since it)",
+    ),
+    "word.stamp_untimed": Text(
+        "sin hora conocida (arranque {boot}, {since} desde él)",
+        "no known time (boot {boot}, {since} since it)",
+    ),
+    "word.promise": Text("promesa {kind} de {who}: {pairs}", "{kind} promise by {who}: {pairs}"),
+    "word.promise.all": Text("total", "full"),
+    "word.promise.partial": Text("parcial", "partial"),
+    "word.promise.pair": Text("{amount} el {day}", "{amount} on {day}"),
+    # ---- what an evidence says -----------------------------------------------------------
+    "show.segment": Text(
+        "Segmento {seq} del registro {log}, equipo {device}, firmware {firmware} ({hash}).",
+        "Segment {seq} of log {log}, device {device}, firmware {firmware} ({hash}).",
+    ),
+    "show.visit": Text("Visita {visit}: {ended}.", "Visit {visit}: {ended}."),
+    "show.case": Text(
+        "Caso {case}, cartera {portfolio}, acreedor {creditor}; lugar {quality} (versión "
+        "{version}), radio {radius}.",
+        "Case {case}, portfolio {portfolio}, creditor {creditor}; place {quality} (version "
+        "{version}), radius {radius}.",
+    ),
+    "show.check_in": Text("Llegada: {stamp}.", "Check-in: {stamp}."),
+    "show.verdict": Text(
+        "Veredicto del equipo: {verdict}; {opened}.",
+        "The handheld's verdict: {verdict}; {opened}.",
+    ),
+    "show.close": Text("Cierre: {stamp}.", "Close: {stamp}."),
+    "show.close_verdict": Text("Posición al cierre: {verdict}.", "Position at close: {verdict}."),
+    "show.attempts": Text(
+        "Intentos en 5 minutos: {count}.", "Attempts within 5 minutes: {count}."
+    ),
+    "show.outcome": Text("Resultado: {outcome}.", "Outcome: {outcome}."),
+    "show.gestor": Text("Gestor: {gestor}.", "Gestor: {gestor}."),
+    "show.answer": Text("Respuesta {question}: {answer}.", "Answer {question}: {answer}."),
+    "show.promise": Text("Promesa de pago: {promise}.", "Promise to pay: {promise}."),
+    "show.law": Text("Ley: no evaluada en el equipo.", "Law: not evaluated on the handheld."),
+    "show.law_other": Text(
+        "Ley: evaluada con un código que esta versión no conoce.",
+        "Law: evaluated with a code that this version does not know.",
+    ),
+    "show.entries": Text(
+        "Contiene {fix} posiciones, {battery} lecturas de batería y {event} sucesos.",
+        "Holds {fix} fixes, {battery} battery readings and {event} events.",
+    ),
+    "show.fix": Text("Posición {number}: {lat}, {lon}.", "Fix {number}: {lat}, {lon}."),
+    "show.event": Text("Suceso {number}: {name} {data}.", "Event {number}: {name} {data}."),
+    "show.unverified": Text(
+        "Nada de esto se ha verificado: use ronda evidence verify FILE --key PUB.",
+        "None of this has been verified: use ronda evidence verify FILE --key PUB.",
+    ),
+}

@@ -1,0 +1,155 @@
+"""Tells an evidence report in lines for people, and as data for programs. Decides nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ronda_protocol import track, visit
+
+from ronda_tools import visit_words as words
+from ronda_tools.evidence import Check, Report
+from ronda_tools.texts import say
+
+_MARK = {True: "+", False: "!", None: "-"}
+
+
+def line(check: Check) -> str:
+    """One check in one line: + holds, ! does not, - could not be looked at."""
+    return f" {_MARK[check.result]} {say(check.code, **check.fields)}"
+
+
+def verdict(report: Report) -> list[str]:
+    """What was checked, the outcome, and what it proves and does not prove."""
+    name = report.visit_id or say("evidence.unknown_visit")
+    lines = [line(check) for check in report.checks]
+    lines.append(say("evidence.valid" if report.valid else "evidence.invalid", visit=name))
+    if report.valid:
+        lines += [say("evidence.proves", kid=report.kid), say("evidence.not_proved")]
+    return lines
+
+
+def sentences(report: Report) -> list[str]:
+    """What the evidence says, then what was checked of it."""
+    told: list[str] = []
+    if report.header is not None:
+        header = report.header
+        told.append(
+            say(
+                "show.segment",
+                device=header.device,
+                log=header.log_id.hex(),
+                seq=header.seq,
+                firmware=header.fw_version,
+                hash=header.fw_hash.hex(),
+            )
+        )
+    if report.evidence is not None:
+        told += _visit(report, report.evidence)
+    if report.entries is not None:
+        told += _entries(report.entries)
+    told += [line(check) for check in report.checks]
+    if not report.signature_verified:
+        told.append(say("show.unverified"))
+    return told
+
+
+def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
+    place = fields["place"]
+    told = [
+        say("show.visit", visit=report.visit_id, ended=words.ended(fields["ended"])),
+        say(
+            "show.case",
+            case=fields["case_id"],
+            portfolio=fields["portfolio"],
+            creditor=fields["creditor"],
+            quality=words.quality(place[1]),
+            version=place[0],
+            radius=words.metres(place[5]),
+        ),
+        say("show.check_in", stamp=words.stamp(fields["check_in"])),
+        say(
+            "show.verdict",
+            verdict=words.verdict(fields["check_in_verdict"]),
+            opened=words.opened(fields["opened"]),
+        ),
+    ]
+    if fields.get("close"):
+        told.append(say("show.close", stamp=words.stamp(fields["close"])))
+        told.append(say("show.close_verdict", verdict=words.verdict(fields.get("close_verdict"))))
+    if fields.get("attempts"):
+        told.append(say("show.attempts", count=fields["attempts"]))
+    if fields.get("outcome"):
+        told.append(say("show.outcome", outcome=fields["outcome"]))
+    if fields.get("gestor"):
+        told.append(say("show.gestor", gestor=fields["gestor"]))
+    if report.answers is not None:
+        told += [
+            say("show.answer", question=question, answer=str(answer))
+            for question, answer in sorted(report.answers.items())
+        ]
+    if report.promise is not None:
+        told.append(say("show.promise", promise=words.promise(report.promise)))
+    told.append(say("show.law" if fields["law"][0] == 0 else "show.law_other"))
+    return told
+
+
+def _entries(entries: Sequence[Sequence[Any]]) -> list[str]:
+    counts = [
+        (track.NAMES[kind], sum(entry[0] == kind for entry in entries))
+        for kind in (track.FIX, track.BATTERY, track.EVENT)
+    ]
+    told = [say("show.entries", **dict(counts))]
+    fixes = [entry for entry in entries if entry[0] == track.FIX]
+    for entry in fixes[:1] + fixes[1:][-1:]:
+        told.append(say("show.fix", number=entry[1], lat=degrees(entry[3]), lon=degrees(entry[4])))
+    told += [
+        say("show.event", number=entry[1], name=track.event_name(entry[3]), data=str(entry[4]))
+        for entry in entries
+        if entry[0] == track.EVENT
+    ]
+    return told
+
+
+def degrees(e7: int) -> str:
+    """Degrees in units of 1e-7 as a decimal number with seven places; exact."""
+    whole, part = divmod(abs(e7), 10_000_000)
+    return f"{'-' if e7 < 0 else ''}{whole}.{part:07d}"
+
+
+def as_json(report: Report, content: bool = False) -> dict[str, object]:
+    """The report for programs; with `content` what the evidence says too."""
+    header = report.header
+    data: dict[str, object] = {
+        "valid": report.valid,
+        "signature_verified": report.signature_verified,
+        "visit_id": report.visit_id if report.evidence is not None else None,
+        "device": header.device if header else None,
+        "log": header.log_id.hex() if header else None,
+        "seq": header.seq if header else None,
+        "kid": report.kid or None,
+        "chain_hash": report.chain_hash or None,
+        "withheld": report.withheld,
+        "checks": [
+            {"check": c.name, "result": c.result, "text": say(c.code, **c.fields)}
+            for c in report.checks
+        ],
+    }
+    if content:
+        data["visit"] = _plain(report.evidence)
+        data["ended"] = visit.ENDED_NAMES[report.evidence["ended"]] if report.evidence else None
+        data["answers"] = report.answers
+        data["promise"] = report.promise
+        data["entries"] = _plain(report.entries)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """A decoded value as JSON takes it: byte strings in hex."""
+    match value:
+        case bytes():
+            return value.hex()
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case list() | tuple():
+            return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value
