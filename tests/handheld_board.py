@@ -14,6 +14,7 @@ from ronda_protocol import cose, p256
 
 _KEY = bytes(range(1, 33))
 _WRAP = 1 << 30
+_MOUNTED = {}  # mount point: the flash of the board that was made last
 
 
 class PowerCut(BaseException):
@@ -38,6 +39,7 @@ class RamFlash:
         self.blocks, self.cut_at, self.torn = blocks, cut_at, torn
         self.operations = 0
         self.fail = 0  # a negative errno returned by every program and erase: a worn chip
+        self.gone = False  # this life is over: files that the collector closes late reach nothing
 
     def _operation(self):
         self.operations += 1
@@ -45,6 +47,8 @@ class RamFlash:
             raise PowerCut
 
     def readblocks(self, block, buf, offset=0):
+        if self.gone:
+            return -5
         if self.cut_at and self.operations >= self.cut_at:
             raise PowerCut
         data = self.blocks.data.get(block)
@@ -55,8 +59,10 @@ class RamFlash:
             buf[:] = memoryview(data)[offset : offset + len(buf)]
 
     def writeblocks(self, block, buf, offset=0):
-        if self.fail:
-            return self.fail
+        if self.fail or self.gone:
+            return self.fail or -5
+        if self.cut_at and self.operations >= self.cut_at:
+            raise PowerCut
         data = self.blocks.data.get(block)
         if data is None:
             data = self.blocks.data[block] = bytearray(b"\xff" * self.blocks.size)
@@ -74,8 +80,8 @@ class RamFlash:
         if request == 5:
             return self.blocks.size
         if request == 6:
-            if self.fail:
-                return self.fail
+            if self.fail or self.gone:
+                return self.fail or -5
             self._operation()
             self.blocks.erases += 1
             self.blocks.data.pop(argument, None)
@@ -126,6 +132,7 @@ class FakeBoard:
         self.gps = self.net = self.rtc = self.power = self.wdt = None
         self.display = self.keys = self.intents = None
         self.saved_entries = []
+        self.keep_saved = True
         self.told = []
         self._ticks = _WRAP - 5000
         self._entropy = 0
@@ -137,14 +144,16 @@ class FakeBoard:
 
     def reboot(self, cut_at=0, torn=False):
         """Power returns: the same blocks are mounted again; ticks start anew."""
-        if self.flash:
-            self.flash.cut_at, self.flash.operations = 1, 1  # no late close may write
+        old = _MOUNTED.get(self.storage)
+        if old:
+            old.gone = True
             try:  # noqa: SIM105 (no contextlib here)
                 vfs.umount(self.storage)
             except (OSError, PowerCut):
                 pass
         self.flash = RamFlash(self.blocks)
         vfs.mount(vfs.VfsLfs2(self.flash), self.storage)
+        _MOUNTED[self.storage] = self.flash
         self.flash.operations, self.flash.cut_at, self.flash.torn = 0, cut_at, torn
         self._ticks = _WRAP - 5000
 
@@ -172,7 +181,8 @@ class FakeBoard:
         return bytes((self._entropy * 7 + i * 13) % 256 for i in range(n))
 
     def saved(self, kind, number, digest):
-        self.saved_entries.append((kind, number, bytes(digest)))
+        if self.keep_saved:
+            self.saved_entries.append((kind, number, bytes(digest)))
 
     def link_outstanding(self, n):
         pass
