@@ -98,7 +98,7 @@ def verify(public: bytes, digest: bytes, signature: bytes) -> bool:
     x, _, z = _sum(int.from_bytes(digest, "big") * w % N, _window_digits(r * w % N), points)
     square = z * z % P
     # x / z^2 is r, or r + n where that is still below p: compared without an inversion.
-    _count(25)
+    _count(21)
     return bool(z) and (
         (r * square - x) % P == 0 or (r + N < P and ((r + N) * square - x) % P == 0)
     )

@@ -1,7 +1,7 @@
-"""The fixed-base comb of p256.py as data: 64 points, x || y each; nothing is computed here.
+"""The fixed-base comb of p256.py as data: 64 points, x || y; computes nothing.
 
 Point m (0 to 63) is 2^222 G plus, for each tooth i below 6, plus or minus 2^(37 i) G: plus where
-bit i of m is set. tests/gateway/test_protocol_crypto.py computes it again.
+bit i of m is set. Written by tests/make_crypto_vectors.py, which computes it with cryptography.
 """
 
 TABLE = (
