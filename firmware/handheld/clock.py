@@ -1,0 +1,147 @@
+"""Device time: milliseconds since boot, UTC with source and uncertainty, dates as integers.
+
+The one module that reads time (through the board). Leaves out time zones, the law's use of the
+uncertainty, and every wall-clock time-out of the link.
+"""
+
+from micropython import const
+from ronda_protocol import track
+
+NONE, GNSS, GATEWAY, RTC = 0, 1, 2, 3
+"""Where UTC comes from: the stamp's source."""
+
+_RTC_S = const(300)
+_DRIFT_MS = const(10000000)  # 1 s in 10,000 s: a crystal's 100 ppm
+
+
+class Clock:
+    """One per boot. Extends the wrapping tick: something must call it every few days at least."""
+
+    def __init__(self, board, boot):
+        self._board = board
+        self._boot = boot
+        self._tick = board.ticks_ms()
+        self._elapsed = 0
+        # UTC was `_utc` at `_at` ms, within `_within` seconds.
+        self._utc = self._at = self._within = 0
+        self._source = NONE
+        # The last fix, and how many in a row agree with each other.
+        self._fix_utc = self._fix_ms = self._agreeing = 0
+        if board.rtc:
+            utc = board.rtc.unix()
+            if utc >= board.ident.time_floor:
+                self._utc = utc
+                self._source = RTC
+                self._within = _RTC_S
+
+    def ms(self):
+        """Milliseconds since boot in whole tenths of a second; never goes backward."""
+        tick = self._board.ticks_ms()
+        step = self._board.ticks_diff(tick, self._tick)
+        if step > 0:
+            self._elapsed += step
+            self._tick = tick
+        return self._elapsed - self._elapsed % 100
+
+    def trusted(self):
+        """Whether UTC is known at all; `stamp()` says how well."""
+        return self._source != NONE
+
+    def utc(self):
+        """Unix seconds, or None."""
+        return self._utc_at(self.ms()) if self._source else None
+
+    def stamp(self):
+        """[boot, ms, unix seconds or None, source, uncertainty in s]: protocol.md, Stamp."""
+        ms = self.ms()
+        if not self._source:
+            return [self._boot, ms, None, NONE, 0]
+        return [self._boot, ms, self._utc_at(ms), self._source, self._uncertainty(ms)]
+
+    def on_gnss(self, utc, ms):
+        """A fix says that `utc` (unix seconds) began at `ms`; an event (code, data) or None.
+
+        Used when it is the third in a row past `time_floor` whose differences in UTC and in ticks
+        agree within 1 s.
+        """
+        if utc < self._board.ident.time_floor:
+            self._agreeing = 0
+            return None
+        apart = (utc - self._fix_utc) * 1000 - (ms - self._fix_ms)
+        if not self._agreeing or not -1000 <= apart <= 1000:
+            self._agreeing = 0
+        self._agreeing = min(self._agreeing + 1, 3)
+        self._fix_utc = utc
+        self._fix_ms = ms
+        return self._set(utc, ms, GNSS, 1) if self._agreeing == 3 else None
+
+    def on_gateway(self, utc, late_s=60):
+        """A verified receipt signed at `utc`, at most `late_s` seconds ago; an event or None.
+
+        Passed over while what the clock has is better, GNSS or not.
+        """
+        if utc < self._board.ident.time_floor:
+            return None
+        ms = self.ms()
+        within = 1 + late_s
+        ours = self._uncertainty(ms)
+        if self._source in (GNSS, GATEWAY) and ours < within:
+            # Of two gateway times that exclude each other the newer one counts.
+            apart = abs(utc - self._utc_at(ms))
+            if self._source == GNSS or apart <= 1 + within:
+                return None
+        return self._set(utc, ms, GATEWAY, within)
+
+    def _utc_at(self, ms):
+        return self._utc + (ms - self._at) // 1000
+
+    def _uncertainty(self, ms):
+        return self._within + (ms - self._at) // _DRIFT_MS
+
+    def _set(self, utc, ms, source, within):
+        old, was = self._utc_at(ms), self._source
+        step = abs(utc - old) > 1 + max(self._uncertainty(ms), within)
+        self._utc, self._at, self._source, self._within = utc, ms, source, within
+        if was and step:
+            return track.TIME_STEP, [old, utc]
+        return None if was == source else (track.TIME_SET, [utc, source, within])
+
+
+def days_from_civil(year, month, day):
+    """Days since 1970-01-01 of a Gregorian date; -1 for a date that is none or is before."""
+    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= 31:
+        return -1
+    if month == 2:
+        longest = 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
+    else:
+        longest = 30 + (month + month // 8) % 2
+    if day > longest:
+        return -1
+    # Years that begin in March end with their leap day (H. Hinnant, days_from_civil).
+    if month < 3:
+        year -= 1
+        month += 12
+    days = year * 365 + year // 4 - year // 100 + year // 400
+    return days + (153 * (month - 3) + 2) // 5 + day - 719469
+
+
+def civil_from_days(days):
+    """(year, month, day) of days since 1970-01-01, for days >= 0."""
+    days += 719468
+    era, of_era = days // 146097, days % 146097
+    year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    month = (5 * of_year + 2) // 153
+    day = of_year - (153 * month + 2) // 5 + 1
+    year += era * 400
+    return (year, month + 3, day) if month < 10 else (year + 1, month - 9, day)
+
+
+def iso(days, ms):
+    """ "YYYY-MM-DDTHH:MM:SSZ" of ms in a day, with .mmm where they are not whole seconds."""
+    second = ms // 1000
+    leap = second // 86400  # 23:59:60
+    second -= leap
+    date = "%04d-%02d-%02d" % civil_from_days(days)
+    text = "%sT%02d:%02d:%02d" % (date, second // 3600, second // 60 % 60, second % 60 + leap)
+    return text + (".%03dZ" % (ms % 1000) if ms % 1000 else "Z")

@@ -1,0 +1,200 @@
+"""The receiver's task: bytes to fixes, the clock, the window for a verdict, the sampled track.
+
+Leaves out the verdict (ronda_protocol.fence) and every check but that of a frozen position; a
+receiver that talks nonsense shows as counters and as no fix.
+"""
+
+import asyncio
+
+from micropython import const
+from ronda_protocol import track
+
+from handheld.clock import iso
+from handheld.nmea import Parser
+
+_WINDOW = const(8)
+_WINDOW_MS = const(30000)
+_FROZEN_MS = const(60000)
+_SILENT_MS = const(10000)
+_STALE_MS = const(10000)
+# Fixes lost and found: ten events at once, then one in 15 s, whatever a receiver does.
+_EVENT_MS = const(15000)
+_EVENTS_MS = const(150000)
+
+
+class Gnss:
+    """Fixes of `board.gps`: each into the window, one every `sample_s` seconds into the log."""
+
+    def __init__(self, board, clock, log, sample_s=15):
+        self._board = board
+        self._clock = clock
+        self._log = log
+        # Stamps are whole tenths: what a receiver calls 15 s may be 14.9 s here.
+        self._sample_ms = sample_s * 1000 - 100
+        self.parser = Parser(self._epoch)
+        # The last fixes, in place: ms, lat, lon, hdop, satellites, kind, flags, speed, course,
+        # altitude as the parser tells them.
+        self._ring = [[0] * 10 for _ in range(_WINDOW)]
+        self._taken = 0
+        self._first = None  # lat, lon, day, ms of the day
+        self._last = [0] * 4
+        self._now = self._heard = clock.ms()
+        self._silent = False
+        self._again = asyncio.Event()
+        # What the log was told last, and for how many ms it may still be told more.
+        self._found = False
+        self._credit = _EVENTS_MS
+        self._credited = self._now
+        self._sampled = self._samples = 0
+        self._sampled_flags = 0
+        self._frozen_since = 0
+
+    async def run(self):
+        """For ever. A board without a receiver is one event and no more."""
+        gps = self._board.gps
+        if not gps:
+            self._log.event(track.PART_MISSING, ["gps"])
+            return
+        watch = asyncio.create_task(self._watch())
+        buffer = bytearray(512)
+        try:
+            while True:
+                self.take(buffer, await gps.readinto(buffer))
+        finally:
+            watch.cancel()
+
+    def take(self, buffer, n):
+        """The first n bytes of `buffer` came; fewer than it holds says that the line is quiet."""
+        self._now = self._heard = self._clock.ms()
+        if self._silent:
+            self._silent = False
+            self._again.set()
+        self.parser.feed(buffer, n)
+        if n < len(buffer):
+            self.parser.idle()
+
+    async def _watch(self):
+        """One event for each silence of 10 s."""
+        while True:
+            left = self._heard + _SILENT_MS - self._clock.ms()
+            if left > 0:
+                await self._board.sleep_ms(left)
+                continue
+            self._silent = True
+            self._found = False
+            self._log.event(track.GPS_SILENT)
+            self._again.clear()
+            await self._again.wait()
+
+    @property
+    def has_fix(self):
+        """Whether the last epoch had a fix and is no older than 10 s."""
+        return self.parser.fixed and self._clock.ms() - self._newest()[0] <= _STALE_MS
+
+    @property
+    def last(self):
+        """The newest fix as an entry [1, 0, ms, …] with its quality block, or None."""
+        return _entry(self._newest(), True) if self._taken else None
+
+    def window(self):
+        """Entries of the last 8 fixes that are no older than 30 s, oldest first.
+
+        The newest has a quality block, and every one that has a detector flag.
+        """
+        oldest = self._clock.ms() - _WINDOW_MS
+        found = []
+        for i in range(max(0, self._taken - _WINDOW), self._taken):
+            fix = self._ring[i % _WINDOW]
+            if fix[0] >= oldest:
+                found.append(_entry(fix, i == self._taken - 1))
+        return found
+
+    def report(self):
+        """Counters, first and last position, for the simulator's report."""
+        parser = self.parser
+        return {
+            "sentences": parser.sentences,
+            "checksum_errors": parser.checksum_errors,
+            "bad_fields": parser.bad_fields,
+            "fixes": parser.fixes,
+            "losses": parser.losses,
+            "first_fix": _place(self._first),
+            "last_position": _place(self._first and self._last),
+        }
+
+    def _newest(self):
+        return self._ring[(self._taken - 1) % _WINDOW]
+
+    def _epoch(self, parser):
+        """The parser ended an epoch."""
+        if parser.fixed:
+            self._fix(parser)
+        ms = self._now
+        self._credit = min(self._credit + ms - self._credited, _EVENTS_MS)
+        self._credited = ms
+        if parser.fixed != self._found and self._credit >= _EVENT_MS:
+            self._credit -= _EVENT_MS
+            self._found = parser.fixed
+            self._log.event(track.FIX_FOUND if parser.fixed else track.FIX_LOST)
+
+    def _fix(self, parser):
+        ms = self._now
+        event = self._clock.on_gnss(parser.day * 86400 + parser.ms // 1000, ms - parser.ms % 1000)
+        if event:
+            self._log.event(*event)
+        place = self._last
+        place[0] = parser.lat
+        place[1] = parser.lon
+        place[2] = parser.day
+        place[3] = parser.ms
+        if not self._first:
+            self._first = place[:]
+        last = self._newest()
+        if (
+            parser.speed
+            or parser.lat != last[1]
+            or parser.lon != last[2]
+            or parser.hdop != last[3]
+            or parser.satellites != last[4]
+            or parser.altitude != last[9]
+            or not self._taken
+        ):
+            self._frozen_since = ms
+        fix = self._ring[self._taken % _WINDOW]
+        self._taken += 1
+        fix[0] = ms
+        fix[1] = parser.lat
+        fix[2] = parser.lon
+        fix[3] = parser.hdop
+        fix[4] = parser.satellites
+        fix[5] = parser.kind
+        fix[6] = track.FROZEN if ms - self._frozen_since >= _FROZEN_MS else 0
+        fix[7] = parser.speed
+        fix[8] = parser.course
+        fix[9] = parser.altitude
+        if self._samples and ms - self._sampled < self._sample_ms:
+            return
+        full = self._samples % 4 == 0 or fix[6] != self._sampled_flags
+        self._sampled = ms
+        self._samples += 1
+        self._sampled_flags = fix[6]
+        self._log.fix(_entry(fix, full))
+
+
+def _entry(fix, full):
+    """A place of the ring as track's entry; with its quality block if `full` or flagged."""
+    quality = None
+    if full or fix[6]:
+        quality = [None, None, None, None, None, None, fix[6]]
+        if fix[7] is not None and fix[9] is not None:
+            quality[0] = (fix[7] * 463 + 45000) // 90000  # a knot is 463/90 dm/s
+            # A receiver at rest tells no course.
+            quality[1] = ((fix[8] or 0) + 50) // 100 % 360
+            quality[2] = (fix[9] + 5) // 10
+    return [track.FIX, 0, fix[0], fix[1], fix[2], fix[3], min(fix[4], 15), fix[5], quality]
+
+
+def _place(place):
+    if not place:
+        return None
+    return {"lat_e7": place[0], "lon_e7": place[1], "time": iso(place[2], place[3])}

@@ -1,0 +1,360 @@
+"""NMEA 0183 from a receiver's bytes: fixes merged from RMC, GGA and GSA, as integers.
+
+Leaves out GSV, GLL, VTG, ZDA and GNS (counted, not read), week roll-over, and every judgement
+about whether a position is true. Nothing is allocated per byte or per sentence.
+"""
+
+from micropython import const
+
+from handheld.clock import days_from_civil
+
+# From $ to *. NMEA 0183 allows 82 characters; proprietary sentences of real receivers reach 120.
+_LONGEST = const(160)
+_E7 = const(10000000)
+
+# A field that is empty; any other negative value is no number (a lone letter is -ord).
+_EMPTY = const(-1)
+
+_HEX = b"0123456789ABCDEF"
+
+
+class Parser:
+    """Feed bytes in; `on_epoch(parser)` is called for each epoch that ends with or without a fix.
+
+    An epoch is the sentences that share one hhmmss.sss; it is a fix when its RMC has status A and
+    its GGA a quality above 0, and no fix when its RMC has V or its GGA 0. It ends when another
+    begins, or at `idle()` once it has both. During the call `fixed` says which it was, and a fix
+    is told by `day` (days since 1970-01-01), `ms` (of that day), `lat`, `lon` (1e-7 degrees),
+    `hdop` (tenths, rounded up; 255 unknown), `satellites`, `quality`, `kind` (2, 3; 1 unknown),
+    `altitude` (dm or None), `speed` (1/1000 knot or None), `course` (1/100 degree or None).
+
+    `sentences` counts valid framing and checksum, `checksum_errors` framed ones that fail it,
+    `bad_fields` RMC and GGA that were not used; `fixes` distinct epochs with a fix, `losses`
+    changes from fix to no fix.
+    """
+
+    def __init__(self, on_epoch=None):
+        self.on_epoch = on_epoch
+        self.sentences = self.checksum_errors = self.bad_fields = 0
+        self.fixes = self.losses = 0
+        self.fixed = False
+        self.day = self.ms = self.lat = self.lon = 0
+        self.satellites = self.quality = 0
+        self.hdop = 255
+        self.kind = 1
+        self.altitude = self.speed = self.course = None
+        # A sentence whose end has not come yet.
+        self._line = bytearray(_LONGEST + 3)
+        self._held = 0
+        # Fields of the sentence in hand: digits before the point, fraction in 1e-7, how many
+        # digits before the point; and whether the last field has a minus.
+        self._value = [0] * 9
+        self._fraction = [0] * 9
+        self._width = [0] * 9
+        self._minus = False
+        # The epoch in hand: its ms of the day (-1: its sentences told none), RMC's status (True:
+        # A) and GGA's quality (None: not heard), fix type, whether it was told.
+        self._time = -1
+        self._status = self._gga = None
+        self._kind = self._next_kind = 0
+        self._done = False
+        self._date = self._date_day = -1
+        self._last_day = self._last_ms = -1
+
+    def feed(self, data, n):
+        """Take the first n bytes of `data`, bytes or bytearray (not a memoryview); not kept."""
+        at = self._join(data, n) if self._held else 0
+        while True:
+            star = data.find(b"*", at, n)
+            if star < 0 or star + 2 >= n:
+                break
+            start = data.rfind(b"$", at, star)
+            if start >= 0 and _one_line(data, start, star):
+                self._sentence(data, start, star)
+            at = star + 1
+        start = data.rfind(b"$", at, n)
+        if start >= 0 and n - start < _LONGEST + 3 and _one_line(data, start, n):
+            line = self._line
+            for i in range(start, n):
+                line[i - start] = data[i]
+            self._held = n - start
+
+    def _join(self, data, n):
+        """Go on with the held sentence; returns from where in `data` to look for the next."""
+        line = self._line
+        held = self._held
+        self._held = 0
+        for i in range(n):
+            x = data[i]
+            if x < 37 and (x == 36 or x == 10 or x == 13):
+                return i
+            line[held] = x
+            held += 1
+            if line[held - 3] == 42:
+                self._sentence(line, 0, held - 3)
+                return i + 1
+            if held > _LONGEST + 2:
+                return i + 1
+        self._held = held
+        return n
+
+    def idle(self):
+        """The line is quiet: an epoch that has RMC and GGA ends now, not when the next begins."""
+        if self._status is not None and self._gga is not None:
+            self._end()
+
+    def _sentence(self, b, s, e):
+        """Check framing and checksum of $…*hh with $ at s and * at e, and read what is of use."""
+        if e - s > _LONGEST:
+            return
+        x = b[s + 1]
+        i = b.find(b",", s, e)
+        # $P… is proprietary, of any length; but Quectel gives QZSS the talker PQ.
+        useful = i == s + 6 and (x != 80 or b[s + 2] == 81)
+        if not useful and (x != 80 or e - s < 5) or not 64 < x < 91:
+            return
+        c = 0
+        i = s + 1
+        while i < e - 3:
+            c ^= b[i] ^ b[i + 1] ^ b[i + 2] ^ b[i + 3]
+            i += 4
+        while i < e:
+            c ^= b[i]
+            i += 1
+        if b[e + 1] != _HEX[c >> 4] or b[e + 2] != _HEX[c & 15]:
+            high = _nibble(b[e + 1])
+            low = _nibble(b[e + 2])
+            if high < 0 or low < 0:
+                return
+            if c != high << 4 | low:
+                self.checksum_errors += 1
+                return
+        self.sentences += 1
+        if not useful:
+            return
+        x = b[s + 5]
+        if x == 65:  # A
+            x = b[s + 4]
+            if b[s + 3] != 71:  # G
+                return
+            if x == 71:
+                self._gga_read(b, s + 7, e)
+            elif x == 83:
+                self._gsa_read(b, s + 7)
+        elif x == 67 and b[s + 4] == 77 and b[s + 3] == 82:
+            self._rmc_read(b, s + 7, e)
+
+    def _split(self, b, i, e, k, count):
+        """Read fields from b[i] into places k to count - 1; where the next begins, 0 if too few.
+
+        Each must end with a comma. The * at e stops every loop.
+        """
+        values = self._value
+        v = f = w = 0
+        start = i
+        while i < e:
+            x = b[i]
+            if x > 47:
+                if x > 57:
+                    v = -x if i == start else -2
+                elif v < 100000000:
+                    v = v * 10 + x - 48
+                else:
+                    v = -2
+            elif x == 44:
+                values[k] = _EMPTY if i == start else v
+                self._fraction[k] = f
+                self._width[k] = w or i - start
+                k += 1
+                if k == count:
+                    return i + 1
+                v = f = w = 0
+                start = i + 1
+            elif x == 46:
+                w = i - start or -1
+                f = 0
+                weight = 1000000
+                i += 1
+                x = b[i]
+                while 47 < x < 58:
+                    f += (x - 48) * weight
+                    weight //= 10
+                    i += 1
+                    x = b[i]
+                if x != 44:
+                    v = -2
+                continue
+            elif x == 45 and k == 8 and i == start:
+                self._minus = True
+            else:
+                v = -2
+            i += 1
+        return 0
+
+    def _time_of_day(self):
+        """ms of the day of field 0; -1 where it is empty, -2 where it is none."""
+        v = self._value[0]
+        if v == _EMPTY:
+            return -1
+        minutes = v // 100
+        # 23:59:60 is a leap second.
+        if v < 0 or v > 235960 or minutes % 100 > 59 or v % 100 > 60 or self._width[0] != 6:
+            return -2
+        seconds = minutes // 100 * 3600 + minutes % 100 * 60 + v % 100
+        return seconds * 1000 + self._fraction[0] // 10000
+
+    def _day_of(self):
+        """Days since 1970 of field 8 (ddmmyy); -1 where it is none."""
+        v = self._value[8]
+        if self._width[8] != 6 or v < 0 or self._minus:
+            return -1
+        if v != self._date:
+            year = v % 100
+            year += 1900 if year > 79 else 2000
+            self._date_day = days_from_civil(year, v // 100 % 100, v // 10000)
+            self._date = v
+        return self._date_day
+
+    def _angle(self, k, width, top, plus, minus):
+        """Field k and its hemisphere in 1e-7 degrees, to the nearest; None where it is none."""
+        v = self._value[k]
+        side = -self._value[k + 1]
+        minutes = v % 100
+        if v < 0 or minutes > 59 or self._width[k] != width or side != plus and side != minus:
+            return None
+        # Sixty times 1e7 is a small integer on a 32-bit board too.
+        part = (minutes * _E7 + self._fraction[k] + 30) // 60
+        v //= 100
+        if v > top or v == top and part:
+            return None
+        v = v * _E7 + part
+        return v if side == plus else -v
+
+    def _scaled(self, k, scale, top):
+        """Field k in 1/scale, to the nearest; -1 where it is empty, -2 where it is none."""
+        v = self._value[k]
+        if v < 0 or v >= top:
+            return -1 if v == _EMPTY else -2
+        unit = _E7 // scale
+        return v * scale + (self._fraction[k] + unit // 2) // unit
+
+    def _rmc_read(self, b, i, e):
+        self._minus = False
+        i = self._split(b, i, e, 0, 2)
+        time = self._time_of_day() if i else -2
+        status = self._value[1]
+        if time > -2 and status == -86:  # V
+            self._begin(time, self._status)
+            if not self._status:
+                self._status = False
+            return
+        # The position is GGA's, which has the HDOP that belongs to it: skip four fields.
+        for _ in range(4):
+            if i:
+                i = b.find(b",", i, e) + 1
+        if i and status == -65 and time >= 0 and self._split(b, i, e, 6, 9):  # A
+            day = self._day_of()
+            speed = self._scaled(6, 1000, 10000)
+            course = self._scaled(7, 100, 361)
+            if day >= 0 and speed > -2 and course > -2:
+                self._begin(time, self._status)
+                self._status = True
+                self.day = day
+                self.speed = speed if speed >= 0 else None
+                self.course = course % 36000 if course >= 0 else None
+                return
+        self.bad_fields += 1
+
+    def _gga_read(self, b, i, e):
+        self._minus = False
+        i = self._split(b, i, e, 0, 9)
+        time = self._time_of_day()
+        quality = self._value[5]
+        if not i or time < -1 or quality < 0 or quality > 9 or quality and time < 0:
+            self.bad_fields += 1
+        elif not quality:
+            self._begin(time, self._gga)
+            self._gga = self._gga or 0
+        else:
+            self._gga_fix(time, quality)
+
+    def _gga_fix(self, time, quality):
+        lat = self._angle(1, 4, 90, 78, 83)
+        lon = self._angle(3, 5, 180, 69, 87)
+        satellites = self._value[6]
+        hdop = self._value[7]
+        height = self._scaled(8, 10, 100000)
+        if lat is None or lon is None or not -2 < satellites < 100 or hdop < -1 or height < -1:
+            self.bad_fields += 1
+            return
+        self._begin(time, self._gga)
+        self._gga = self.quality = quality
+        self.lat = lat
+        self.lon = lon
+        self.satellites = satellites if satellites > 0 else 0
+        # Rounded up: away from inside.
+        if 0 <= hdop < 26:
+            hdop = hdop * 10 + (self._fraction[7] + 999999) // 1000000
+        self.hdop = hdop if 0 < hdop < 255 else 255
+        self.altitude = None
+        if height >= 0:
+            self.altitude = -height if self._minus else height
+
+    def _gsa_read(self, b, i):
+        # Mode (one letter or nothing), then the fix type in one digit.
+        if b[i] != 44:
+            i += 1
+        x = b[i + 1]
+        if b[i] == 44 and b[i + 2] == 44 and 49 < x < 52:
+            if self._done:
+                self._next_kind = x - 48
+            elif x - 48 > self._kind:
+                self._kind = x - 48
+
+    def _begin(self, time, heard):
+        """A sentence of this time has come: end the epoch in hand if it is of another.
+
+        `heard` is what the epoch in hand has of this kind: without times, a second one of a kind
+        begins an epoch.
+        """
+        if time != self._time or time < 0 and heard is not None:
+            self._end()
+            self._time = time
+            self._status = self._gga = None
+            self._kind = 0
+            self._done = False
+
+    def _end(self):
+        """Tell of the epoch in hand, once."""
+        if self._done:
+            return
+        self._done = True
+        if self._status and self._gga:
+            if self.day == self._last_day and self._time == self._last_ms:
+                return
+            self._last_day = self.day
+            self._last_ms = self.ms = self._time
+            self.kind = self._kind or self._next_kind or 1
+            self.fixes += 1
+            self.fixed = True
+        elif self._status is False or self._gga == 0:
+            if self.fixed:
+                self.losses += 1
+            self.fixed = False
+        else:
+            return
+        self._next_kind = 0
+        if self.on_epoch:
+            self.on_epoch(self)
+
+
+def _one_line(data, start, end):
+    return data.find(b"\n", start, end) < 0 and data.find(b"\r", start, end) < 0
+
+
+def _nibble(x):
+    """Value of a hexadecimal digit; -1 for any other byte."""
+    if 47 < x < 58:
+        return x - 48
+    x |= 32
+    return x - 87 if 96 < x < 103 else -1
