@@ -7,7 +7,6 @@ import hashlib
 
 from ronda_protocol import cbor, cose, signed
 from ronda_protocol.bounds import (
-    U16,
     U32,
     WireError,
     is_bytes,
@@ -228,35 +227,14 @@ def assemble(sign1: bytes, parts: "dict[int, bytes]") -> bytes:
     return b"".join(pieces)
 
 
+# What follows is the gateway's and the auditor's side; a handheld loads none of it.
+
+
 def parse(data: bytes, max_len: int = MAX_LEN) -> Segment:
     """The segment in `data`: form and part hashes checked, signature not."""
-    if len(data) > max_len:
-        raise SegmentError("too-big")
-    try:
-        sign1, at = cose.parse_first(data, 0, max_len)
-    except cose.CoseError as error:
-        raise SegmentError("cose-" + error.code)
-    segment = Segment(data, at, sign1, Header.parse(sign1.payload))
-    hashes = segment.header.parts
-    last = 0
-    while at < len(data):
-        try:
-            item, at = cbor.decode_first(data, at, max_len, 1, 3)
-        except cbor.CborError as error:
-            raise SegmentError("cbor-" + error.code)
-        if not is_list(item, 2, 2) or not is_uint(item[0], U16) or type(item[1]) is not bytes:
-            raise SegmentError("part")
-        number, content = item
-        if number <= last:
-            raise SegmentError("part-order")
-        if number not in hashes:
-            raise SegmentError("part-unknown")
-        if hashlib.sha256(content).digest() != hashes[number]:
-            raise SegmentError("part-hash")
-        segment.parts[number] = content
-        last = number
-    segment.withheld = [number for number in sorted(hashes) if number not in segment.parts]
-    return segment
+    from ronda_protocol import reading
+
+    return reading.parse(data, max_len)
 
 
 def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
@@ -265,18 +243,6 @@ def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
     Keys 0, 1, 2, 5, 6 and 7 mean the same in all of them, so that a gateway can keep, place in
     the chain and receipt what it cannot read.
     """
-    try:
-        value = cbor.decode(payload)
-    except cbor.CborError as error:
-        raise SegmentError("cbor-" + error.code)
-    if not is_map(value) or not is_uint(value.get(0), signed.SEGMENT, signed.SEGMENT):
-        raise SegmentError("kind")
-    if not (
-        is_uint(value.get(1), U16)
-        and is_device(value.get(2))
-        and is_bytes(value.get(5), 8)
-        and is_uint(value.get(6), U32, 1)
-        and is_bytes(value.get(7), 32)
-    ):
-        raise SegmentError("header")
-    return value[1], value[2], value[5], value[6], value[7]
+    from ronda_protocol import reading
+
+    return reading.outline(payload)

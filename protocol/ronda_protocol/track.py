@@ -7,7 +7,7 @@ Does not decide when a fix is taken, nor what a flag means for a verdict.
 import hashlib
 
 from ronda_protocol import cbor
-from ronda_protocol.bounds import U16, U32, WireError, is_latlon, is_list, is_map, is_ms, is_uint
+from ronda_protocol.bounds import U16, U32, WireError, is_latlon, is_ms, is_uint
 
 # Cells of decoded CBOR are Any by nature.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -32,6 +32,9 @@ MAX_ENTRIES = 1024
 # Detector flags of a fix: what a check on the raw sentences found.
 FROZEN = 1
 DISQUALIFYING = FROZEN
+
+SHORT = 0x10
+"""Bits 4-5 of a fix's first byte when satellites and HDOP are told from the fix before."""
 
 # Event codes.
 BOOT = 1
@@ -59,12 +62,9 @@ class TrackError(WireError):
 
 def event_name(code: int) -> str:
     """The name of an event code; `event-<code>` for one that this version does not know."""
-    names = (
-        "boot time_set time_step gps_silent fix_lost fix_found shift_start shift_end pause resume"
-        " recovered lost pack storage_full visit_started - part_missing future_pack"
-    ).split()
-    name = names[code - 1] if 0 < code <= len(names) else "-"
-    return f"event-{code}" if name == "-" else name
+    from ronda_protocol import reading
+
+    return reading.event_name(code)
 
 
 def entry_digest(entry: "Entry") -> bytes:
@@ -82,11 +82,12 @@ def _need(ok: bool, code: str = "range") -> None:
         raise TrackError(code)
 
 
-def _check_fix(fix: "Entry") -> None:
+def check_fix(fix: "Entry") -> None:
+    """TrackError unless this is a fix entry that can be packed; its number is not looked at."""
     _need(type(fix) in (list, tuple) and len(fix) == 9, "shape")
     _, number, ms, lat, lon, hdop, satellites, kind, quality = fix
     _need(is_uint(number) and is_ms(ms) and is_latlon(lat, lon))
-    _need(is_uint(hdop, 255, 1) and is_uint(satellites, 15) and is_uint(kind, 3))
+    _need(is_uint(hdop, 255, 1) and is_uint(satellites, 15) and is_uint(kind, 3, 1))
     if quality is None:
         return
     _need(type(quality) in (list, tuple) and len(quality) == 7, "shape")
@@ -102,7 +103,7 @@ def _check_fix(fix: "Entry") -> None:
         _need(is_uint(mean, 255) and is_uint(low, 255) and is_uint(spread, 255))
 
 
-def _check_row(kind: int, row: "Entry") -> None:
+def check_row(kind: int, row: "Entry") -> None:
     """The cells of a battery or event after its number and time."""
     if kind == BATTERY:
         _need(len(row) == 3, "shape")
@@ -121,36 +122,25 @@ def _put(out: bytearray, value: int) -> None:
     out.append(value)
 
 
-def _put_signed(out: bytearray, value: int) -> None:
-    _put(out, value << 1 if value >= 0 else -1 - (value << 1))
+def _zigzag(value: int) -> int:
+    """0, -1, 1, -2, 2… as 0, 1, 2, 3, 4…"""
+    return value << 1 if value >= 0 else -1 - (value << 1)
 
 
-class _Cursor:
-    """Reads a packed string; every read past its end is TrackError("varint")."""
+def _put_place(out: bytearray, a: int, b: int) -> None:
+    """Append two signed numbers as one varint: the bits of their zigzags taken in turn, a first.
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def byte(self) -> int:
-        _need(self.at < len(self.data), "varint")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def uint(self) -> int:
-        """An unsigned varint of at most five bytes, in its shortest form."""
-        value = 0
-        for shift in range(0, 35, 7):
-            c = self.byte()
-            value |= (c & 127) << shift
-            if c < 128:
-                _need(c > 0 or shift == 0, "non-minimal")
-                return value
-        raise TrackError("varint")
-
-    def signed(self) -> int:
-        z = self.uint()
-        return -1 - (z >> 1) if z & 1 else z >> 1
+    Both are about as long, and seven bits hold more of them so than each alone.
+    """
+    a = _zigzag(a)
+    b = _zigzag(b)
+    joined = shift = 0
+    while a or b:
+        joined |= (a & 1 | (b & 1) << 1) << shift
+        a >>= 1
+        b >>= 1
+        shift += 2
+    _put(out, joined)
 
 
 def _tenths(ms: int, base_ms: int) -> int:
@@ -167,23 +157,35 @@ def pack_fixes(fixes: "list[Entry]", base_ms: int) -> bytes:
     """
     _need(len(fixes) <= MAX_ENTRIES, "count")
     out = bytearray()
-    step = lat = lon = altitude = 0
+    step = lat = lon = dlat = dlon = altitude = 0
+    last: Entry = []
     for fix in fixes:
-        _check_fix(fix)
-        quality = fix[8]
+        check_fix(fix)
         ds = _tenths(fix[2], base_ms)
         base_ms = fix[2]
-        out.append(fix[6] | fix[7] << 4 | (ds != step and 0x40) | (quality is not None and 0x80))
-        out.append(fix[5])
+        mark = (ds != step and 0x40) | (fix[8] is not None and 0x80)
+        if last and is_near(last, fix):
+            out.append(mark | SHORT | fix[6] - last[6] + 1 | (fix[5] - last[5] + 1) << 2)
+        else:
+            out.append(mark | (fix[7] & 2 and fix[7] << 4) | fix[6])
+            out.append(fix[5])
         if ds != step:
-            _put_signed(out, ds - step)
+            _put(out, _zigzag(ds - step))
             step = ds
-        _put_signed(out, fix[3] - lat)
-        _put_signed(out, fix[4] - lon)
+        # From where the last two fixes point: zero for one who stands or walks straight on.
+        _put_place(out, fix[3] - lat - dlat, fix[4] - lon - dlon)
+        if last:
+            dlat, dlon = fix[3] - lat, fix[4] - lon
         lat, lon = fix[3], fix[4]
-        if quality is not None:
-            altitude = _pack_quality(out, quality, altitude)
+        if fix[8] is not None:
+            altitude = _pack_quality(out, fix[8], altitude)
+        last = fix
     return bytes(out)
+
+
+def is_near(last: "Entry", fix: "Entry") -> bool:
+    """Whether a fix is told shortly: same type, satellites and HDOP at most one step away."""
+    return last[7] == fix[7] and abs(fix[6] - last[6]) < 2 and abs(fix[5] - last[5]) < 2
 
 
 def _pack_quality(out: bytearray, quality: "Entry", altitude: int) -> int:
@@ -194,57 +196,11 @@ def _pack_quality(out: bytearray, quality: "Entry", altitude: int) -> int:
     if motion:
         _put(out, quality[0])
         _put(out, quality[1])
-        _put_signed(out, quality[2] - altitude)
+        _put(out, _zigzag(quality[2] - altitude))
         altitude = quality[2]
     if signal:
         out.extend(bytes(quality[3:6]))
     return altitude
-
-
-def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
-    """Fix entries of a packed string, numbered from `numbers` (exactly as many) or all 0."""
-    _need(type(data) is bytes, "shape")
-    _need(is_ms(base_ms))
-    cursor = _Cursor(data)
-    fixes: list[Entry] = []
-    step = lat = lon = altitude = 0
-    while cursor.at < len(data):
-        flags = cursor.byte()
-        hdop = cursor.byte()
-        if flags & 0x40:
-            change = cursor.signed()
-            _need(change != 0, "non-minimal")
-            step += change
-            _need(step >= 0, "time")
-        base_ms += step * 100
-        lat += cursor.signed()
-        lon += cursor.signed()
-        quality = None
-        if flags & 0x80:
-            quality = _unpack_quality(cursor, altitude)
-            if quality[2] is not None:
-                altitude = quality[2]
-        at = len(fixes)
-        _need(at < (MAX_ENTRIES if numbers is None else len(numbers)), "count")
-        number = 0 if numbers is None else numbers[at]
-        fix = [FIX, number, base_ms, lat, lon, hdop, flags & 15, flags >> 4 & 3, quality]
-        _check_fix(fix)
-        fixes.append(fix)
-    _need(numbers is None or len(numbers) == len(fixes), "count")
-    return fixes
-
-
-def _unpack_quality(cursor: _Cursor, altitude: int) -> "Entry":
-    mark = cursor.uint()
-    quality: Entry = [None, None, None, None, None, None, mark >> 2]
-    if mark & 2:
-        quality[0] = cursor.uint()
-        quality[1] = cursor.uint()
-        quality[2] = altitude + cursor.signed()
-    if mark & 1:
-        for i in (3, 4, 5):
-            quality[i] = cursor.byte()
-    return quality
 
 
 def encode_track(entries: "list[Entry]", base_ms: int) -> bytes:
@@ -266,7 +222,7 @@ def encode_track(entries: "list[Entry]", base_ms: int) -> bytes:
             continue
         _need(kind in rows, "kind")
         row = list(entry[3:])
-        _check_row(kind, row)
+        check_row(kind, row)
         rows[kind].append([last, _tenths(entry[2], base_ms)] + row)
     part: dict[int, Any] = {}
     if fixes:
@@ -280,38 +236,21 @@ def encode_track(entries: "list[Entry]", base_ms: int) -> bytes:
         raise TrackError("cbor-" + error.code)
 
 
+# What follows is the gateway's and the auditor's side; a handheld loads none of it.
+
+
+def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
+    """Fix entries of a packed string, numbered from `numbers` (exactly as many) or all 0."""
+    from ronda_protocol import reading
+
+    return reading.unpack_fixes(data, base_ms, numbers)
+
+
 def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
     """The entries of part 1 in order of number; `numbers` are those of the header, expanded.
 
     Keys that this version does not know are passed over. What the two disagree on is TrackError.
     """
-    try:
-        value = cbor.decode(part)
-    except cbor.CborError as error:
-        raise TrackError("cbor-" + error.code)
-    _need(is_map(value), "shape")
-    _need(is_ms(base_ms))
-    found: dict[int, Entry] = {}
-    for kind in (BATTERY, EVENT):
-        if kind not in value:
-            continue
-        rows = value[kind]
-        _need(is_list(rows, MAX_ENTRIES, 1), "shape")
-        last = 0
-        for row in rows:
-            _need(is_list(row, 5, 4), "shape")
-            _need(is_uint(row[0], U32, last + 1), "order")
-            _need(is_uint(row[1]))
-            last = row[0]
-            _need(last not in found, "order")
-            _check_row(kind, row[2:])
-            found[last] = [kind, last, base_ms + row[1] * 100] + row[2:]
-    free = [number for number in numbers if number not in found]
-    # Whatever the rows claimed beyond the header's numbers leaves the counts unequal.
-    _need(len(free) + len(found) == len(numbers), "count")
-    if FIX in value:
-        _need(value[FIX] != b"", "shape")
-        for fix in unpack_fixes(value[FIX], base_ms, free):
-            found[fix[1]] = fix
-    _need(len(found) == len(numbers), "count")
-    return [found[number] for number in numbers]
+    from ronda_protocol import reading
+
+    return reading.decode_track(part, numbers, base_ms)

@@ -13,7 +13,6 @@ from ronda_protocol.bounds import (
     is_id,
     is_latlon,
     is_list,
-    is_map,
     is_portfolio,
     is_stamp,
     is_text,
@@ -62,7 +61,7 @@ MAX_BODY = 16384
 """Bytes of an answers or promise part."""
 
 # Names of the evidence map's keys, from 1.
-_NAMES = (
+FIELDS = (
     "ended case_id portfolio creditor place check_in check_in_fixes check_in_verdict opened"
     " close close_fixes close_verdict law outcome battery attempts gestor form cases_version"
 )
@@ -87,22 +86,19 @@ def pack_window(fixes: "list[Entry]", stamp_ms: int) -> "list[Any]":
     if not fixes:
         return [0, b""]
     base = fixes[0][2]
-    value = [(stamp_ms - base) // 100, track.pack_fixes(fixes, base)]
-    unpack_window(value, stamp_ms)
+    _need(len(fixes) <= MAX_WINDOW and fixes[-1][2] <= stamp_ms, "fixes")
+    try:
+        value = [(stamp_ms - base) // 100, track.pack_fixes(fixes, base)]
+    except track.TrackError:
+        raise VisitError("fixes")
+    check_window(value, stamp_ms)
     return value
 
 
-def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
-    """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
+def check_window(value: "Any", stamp_ms: int) -> None:
+    """VisitError("fixes") unless value is [back_ds, byte string], 60 s at most and since boot."""
     ok = is_list(value, 2, 2) and is_uint(value[0], min(600, stamp_ms // 100))
     _need(ok and type(value[1]) is bytes, "fixes")
-    try:
-        fixes = track.unpack_fixes(value[1], stamp_ms - value[0] * 100)
-    except track.TrackError:
-        raise VisitError("fixes")
-    _need(len(fixes) <= MAX_WINDOW, "fixes")
-    _need(not fixes or fixes[-1][2] <= stamp_ms, "fixes")
-    return fixes
 
 
 def fence_fixes(fixes: "list[Entry]") -> "list[tuple[int, int, int, int]]":
@@ -134,7 +130,7 @@ def _is_verdict(value: "Any") -> bool:
     )
 
 
-def _check(fields: "Any") -> None:
+def check_evidence(fields: "Any") -> None:
     """VisitError(name) for the first field that is missing or out of bounds."""
     get = fields.get
     ended = get("ended")
@@ -177,50 +173,24 @@ def _check_moment(fields: "Any", name: str) -> None:
     verdict = fields.get(name + "_verdict")
     if name == "close" and fixes is None and verdict is None:
         return
-    unpack_window(fixes, stamp[1])
+    check_window(fixes, stamp[1])
     _need(_is_verdict(verdict), name + "_verdict")
 
 
 def encode_evidence(fields: "dict[str, Any]") -> bytes:
     """Part 2 from fields by name (WIRE.md, Visit); None is as good as absent. VisitError."""
-    _check(fields)
+    check_evidence(fields)
     value: dict[int, Any] = dict(fields.get("unknown") or {})
-    names = _NAMES.split()
+    names = FIELDS.split()
     for i in range(len(names)):
         if fields.get(names[i]) is not None:
             value[i + 1] = fields[names[i]]
     return _encode(value)
 
 
-def decode_evidence(part: bytes) -> "dict[str, Any]":
-    """The fields of part 2 by name; keys unknown to this version are kept under `unknown`."""
-    value = _decode(part)
-    _need(is_map(value), "shape")
-    names = _NAMES.split()
-    fields: dict[str, Any] = {}
-    unknown: dict[int, Any] = {}
-    for key in value:
-        if 0 < key <= len(names):
-            _need(value[key] is not None, names[key - 1])
-            fields[names[key - 1]] = value[key]
-        else:
-            unknown[key] = value[key]
-    if unknown:
-        fields["unknown"] = unknown
-    _check(fields)
-    return fields
-
-
 def _encode(value: "Any") -> bytes:
     try:
         return cbor.encode(value)
-    except cbor.CborError as error:
-        raise VisitError("cbor-" + error.code)
-
-
-def _decode(data: bytes) -> "Any":
-    try:
-        return cbor.decode(data, MAX_BODY)
     except cbor.CborError as error:
         raise VisitError("cbor-" + error.code)
 
@@ -232,28 +202,17 @@ def _salted(salt: bytes, value: "Any") -> bytes:
     return part
 
 
-def _unsalted(part: bytes) -> "tuple[bytes, Any]":
-    _need(len(part) > 16, "salt")
-    return part[:16], _decode(part[16:])
-
-
 def encode_answers(salt: bytes, answers: "dict[str, Any]") -> bytes:
     """Part 3: 16 random bytes, then {question id: answer}.
 
     An answer is None, a boolean, an integer, a text, or a list of integers and texts.
     """
-    _check_answers(answers)
+    check_answers(answers)
     return _salted(salt, answers)
 
 
-def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """(salt, {question id: answer}) of part 3."""
-    salt, answers = _unsalted(part)
-    _check_answers(answers)
-    return salt, answers
-
-
-def _check_answers(answers: "Any") -> None:
+def check_answers(answers: "Any") -> None:
+    """VisitError("answers") unless these are answers by question id."""
     _need(isinstance(answers, dict) and len(answers) <= 256, "answers")
     for key, answer in answers.items():
         many = answer if is_list(answer, 64) else [answer]
@@ -270,20 +229,12 @@ def encode_promise(salt: bytes, promise: "dict[str, Any]") -> bytes:
     units, day as yyyymmdd], days ascending; `who` a text; `limits` the version of the limits.
     """
     value = [promise.get(name) for name in ("currency", "kind", "pairs", "who", "limits")]
-    _check_promise(value)
+    check_promise(value)
     return _salted(salt, value)
 
 
-def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """(salt, promise) of part 4, as `encode_promise` takes it."""
-    salt, value = _unsalted(part)
-    _check_promise(value)
-    currency, kind, pairs, who, limits = value
-    promise = {"currency": currency, "kind": kind, "pairs": pairs, "who": who, "limits": limits}
-    return salt, promise
-
-
-def _check_promise(value: "Any") -> None:
+def check_promise(value: "Any") -> None:
+    """VisitError("promise") unless value is [currency, kind, pairs, who, limits]."""
     _need(is_list(value, 5, 5), "promise")
     currency, kind, pairs, who, limits = value
     ok = type(currency) is str and len(currency) == 3 and is_list(pairs, 12, 1)
@@ -307,3 +258,34 @@ def is_day(value: "Any") -> bool:
     february = 28 if value // 10000 % 4 else 29
     days = (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
     return 1 <= month <= 12 and 1 <= value % 100 <= days[month - 1]
+
+
+# What follows is the gateway's and the auditor's side; a handheld loads none of it.
+
+
+def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
+    """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
+    from ronda_protocol import reading
+
+    return reading.unpack_window(value, stamp_ms)
+
+
+def decode_evidence(part: bytes) -> "dict[str, Any]":
+    """The fields of part 2 by name; keys unknown to this version are kept under `unknown`."""
+    from ronda_protocol import reading
+
+    return reading.decode_evidence(part)
+
+
+def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """(salt, {question id: answer}) of part 3."""
+    from ronda_protocol import reading
+
+    return reading.decode_answers(part)
+
+
+def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """(salt, promise) of part 4, as `encode_promise` takes it."""
+    from ronda_protocol import reading
+
+    return reading.decode_promise(part)

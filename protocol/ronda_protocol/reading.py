@@ -1,0 +1,312 @@
+"""The reading side of sealed segments: what a gateway or an auditor opens, back to values.
+
+Reached through `segment`, `track` and `visit`, which import it on first use: a handheld writes
+these forms, never reads them, and has no heap to spare for it. Signatures are not verified here.
+"""
+
+import hashlib
+
+from ronda_protocol import cbor, cose, signed, visit
+from ronda_protocol.bounds import (
+    U16,
+    U32,
+    is_bytes,
+    is_device,
+    is_list,
+    is_map,
+    is_ms,
+    is_uint,
+)
+from ronda_protocol.segment import MAX_LEN, Header, Segment, SegmentError
+from ronda_protocol.track import (
+    BATTERY,
+    EVENT,
+    FIX,
+    MAX_ENTRIES,
+    SHORT,
+    TrackError,
+    check_fix,
+    check_row,
+    is_near,
+)
+from ronda_protocol.visit import VisitError
+
+# Cells of decoded CBOR are Any by nature.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ronda_protocol.track import Entry
+
+
+def _need(ok: bool, code: str = "range") -> None:
+    if not ok:
+        raise TrackError(code)
+
+
+def parse(data: bytes, max_len: int = MAX_LEN) -> Segment:
+    """See `segment.parse`."""
+    if len(data) > max_len:
+        raise SegmentError("too-big")
+    try:
+        sign1, at = cose.parse_first(data, 0, max_len)
+    except cose.CoseError as error:
+        raise SegmentError("cose-" + error.code)
+    segment = Segment(data, at, sign1, Header.parse(sign1.payload))
+    hashes = segment.header.parts
+    last = 0
+    while at < len(data):
+        try:
+            item, at = cbor.decode_first(data, at, max_len, 1, 3)
+        except cbor.CborError as error:
+            raise SegmentError("cbor-" + error.code)
+        if not is_list(item, 2, 2) or not is_uint(item[0], U16) or type(item[1]) is not bytes:
+            raise SegmentError("part")
+        number, content = item
+        if number <= last:
+            raise SegmentError("part-order")
+        if number not in hashes:
+            raise SegmentError("part-unknown")
+        if hashlib.sha256(content).digest() != hashes[number]:
+            raise SegmentError("part-hash")
+        segment.parts[number] = content
+        last = number
+    segment.withheld = [number for number in sorted(hashes) if number not in segment.parts]
+    return segment
+
+
+def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
+    """See `segment.outline`."""
+    try:
+        value = cbor.decode(payload)
+    except cbor.CborError as error:
+        raise SegmentError("cbor-" + error.code)
+    if not is_map(value) or not is_uint(value.get(0), signed.SEGMENT, signed.SEGMENT):
+        raise SegmentError("kind")
+    if not (
+        is_uint(value.get(1), U16)
+        and is_device(value.get(2))
+        and is_bytes(value.get(5), 8)
+        and is_uint(value.get(6), U32, 1)
+        and is_bytes(value.get(7), 32)
+    ):
+        raise SegmentError("header")
+    return value[1], value[2], value[5], value[6], value[7]
+
+
+def event_name(code: int) -> str:
+    """See `track.event_name`."""
+    names = (
+        "boot time_set time_step gps_silent fix_lost fix_found shift_start shift_end pause resume"
+        " recovered lost pack storage_full visit_started - part_missing future_pack"
+    ).split()
+    name = names[code - 1] if 0 < code <= len(names) else "-"
+    return f"event-{code}" if name == "-" else name
+
+
+class _Cursor:
+    """Reads a packed string; every read past its end is TrackError("varint")."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def byte(self) -> int:
+        _need(self.at < len(self.data), "varint")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def uint(self) -> int:
+        """An unsigned varint of at most ten bytes, in its shortest form."""
+        value = 0
+        for shift in range(0, 70, 7):
+            c = self.byte()
+            value |= (c & 127) << shift
+            if c < 128:
+                _need(c > 0 or shift == 0, "non-minimal")
+                return value
+        raise TrackError("varint")
+
+    def signed(self) -> int:
+        """A varint that is a zigzag."""
+        return _unzigzag(self.uint())
+
+    def place(self) -> "tuple[int, int]":
+        """Two signed numbers whose zigzags' bits alternate in one varint."""
+        joined = self.uint()
+        a = b = shift = 0
+        while joined:
+            a |= (joined & 1) << shift
+            b |= (joined >> 1 & 1) << shift
+            joined >>= 2
+            shift += 1
+        return _unzigzag(a), _unzigzag(b)
+
+
+def _unzigzag(z: int) -> int:
+    return -1 - (z >> 1) if z & 1 else z >> 1
+
+
+def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
+    """See `track.unpack_fixes`. Accepts only what `pack_fixes` would have written."""
+    _need(type(data) is bytes, "shape")
+    _need(is_ms(base_ms))
+    cursor = _Cursor(data)
+    fixes: list[Entry] = []
+    last: Entry = []
+    step = lat = lon = dlat = dlon = altitude = 0
+    most = MAX_ENTRIES if numbers is None else len(numbers)
+    while cursor.at < len(data):
+        at = len(fixes)
+        _need(at < most, "count")
+        mark = cursor.byte()
+        hdop, satellites, kind = _unpack_quantities(cursor, mark & 63, last)
+        if mark & 0x40:
+            change = cursor.signed()
+            _need(change != 0, "non-minimal")
+            step += change
+            _need(step >= 0, "time")
+        base_ms += step * 100
+        a, b = cursor.place()
+        lat += dlat + a
+        lon += dlon + b
+        if last:
+            dlat, dlon = lat - last[3], lon - last[4]
+        quality = None
+        if mark & 0x80:
+            quality = _unpack_quality(cursor, altitude)
+            if quality[2] is not None:
+                altitude = quality[2]
+        number = 0 if numbers is None else numbers[at]
+        fix = [FIX, number, base_ms, lat, lon, hdop, satellites, kind, quality]
+        check_fix(fix)
+        # One form only: what can be told shortly is.
+        _need(not last or mark & 0x30 == SHORT or not is_near(last, fix), "non-minimal")
+        fixes.append(fix)
+        last = fix
+    _need(numbers is None or len(numbers) == len(fixes), "count")
+    return fixes
+
+
+def _unpack_quantities(cursor: _Cursor, mark: int, last: "Entry") -> "tuple[int, int, int]":
+    """HDOP, satellites and fix type from the low six bits of a fix's first byte."""
+    if mark & 0x30 != SHORT:
+        return cursor.byte(), mark & 15, mark >> 4 or 1
+    _need(len(last) > 0 and mark & 3 < 3 and mark & 12 < 12, "shape")
+    return last[5] + (mark >> 2 & 3) - 1, last[6] + (mark & 3) - 1, last[7]
+
+
+def _unpack_quality(cursor: _Cursor, altitude: int) -> "Entry":
+    mark = cursor.uint()
+    quality: Entry = [None, None, None, None, None, None, mark >> 2]
+    if mark & 2:
+        quality[0] = cursor.uint()
+        quality[1] = cursor.uint()
+        quality[2] = altitude + cursor.signed()
+    if mark & 1:
+        for i in (3, 4, 5):
+            quality[i] = cursor.byte()
+    return quality
+
+
+def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
+    """See `track.decode_track`."""
+    try:
+        value = cbor.decode(part)
+    except cbor.CborError as error:
+        raise TrackError("cbor-" + error.code)
+    _need(is_map(value), "shape")
+    _need(is_ms(base_ms))
+    found: dict[int, Entry] = {}
+    for kind in (BATTERY, EVENT):
+        if kind not in value:
+            continue
+        rows = value[kind]
+        _need(is_list(rows, MAX_ENTRIES, 1), "shape")
+        last = 0
+        for row in rows:
+            _need(is_list(row, 5, 4), "shape")
+            _need(is_uint(row[0], U32, last + 1), "order")
+            _need(is_uint(row[1]))
+            last = row[0]
+            _need(last not in found, "order")
+            check_row(kind, row[2:])
+            found[last] = [kind, last, base_ms + row[1] * 100] + row[2:]
+    free = [number for number in numbers if number not in found]
+    # Whatever the rows claimed beyond the header's numbers leaves the counts unequal.
+    _need(len(free) + len(found) == len(numbers), "count")
+    if FIX in value:
+        _need(value[FIX] != b"", "shape")
+        for fix in unpack_fixes(value[FIX], base_ms, free):
+            found[fix[1]] = fix
+    _need(len(found) == len(numbers), "count")
+    return [found[number] for number in numbers]
+
+
+def _need_visit(ok: bool, code: str) -> None:
+    if not ok:
+        raise VisitError(code)
+
+
+def _decode(data: bytes) -> "Any":
+    try:
+        return cbor.decode(data, visit.MAX_BODY)
+    except cbor.CborError as error:
+        raise VisitError("cbor-" + error.code)
+
+
+def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
+    """See `visit.unpack_window`."""
+    visit.check_window(value, stamp_ms)
+    try:
+        fixes = unpack_fixes(value[1], stamp_ms - value[0] * 100)
+    except TrackError:
+        raise VisitError("fixes")
+    _need_visit(len(fixes) <= visit.MAX_WINDOW, "fixes")
+    _need_visit(not fixes or fixes[-1][2] <= stamp_ms, "fixes")
+    return fixes
+
+
+def decode_evidence(part: bytes) -> "dict[str, Any]":
+    """See `visit.decode_evidence`."""
+    value = _decode(part)
+    _need_visit(is_map(value), "shape")
+    names = visit.FIELDS.split()
+    fields: dict[str, Any] = {}
+    unknown: dict[int, Any] = {}
+    for key in value:
+        if 0 < key <= len(names):
+            _need_visit(value[key] is not None, names[key - 1])
+            fields[names[key - 1]] = value[key]
+        else:
+            unknown[key] = value[key]
+    if unknown:
+        fields["unknown"] = unknown
+    visit.check_evidence(fields)
+    for name in ("check_in", "close"):
+        if name + "_fixes" in fields:
+            unpack_window(fields[name + "_fixes"], fields[name][1])
+    return fields
+
+
+def _unsalted(part: bytes) -> "tuple[bytes, Any]":
+    _need_visit(len(part) > 16, "salt")
+    return part[:16], _decode(part[16:])
+
+
+def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """See `visit.decode_answers`."""
+    salt, answers = _unsalted(part)
+    visit.check_answers(answers)
+    return salt, answers
+
+
+def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
+    """See `visit.decode_promise`."""
+    salt, value = _unsalted(part)
+    visit.check_promise(value)
+    currency, kind, pairs, who, limits = value
+    promise = {"currency": currency, "kind": kind, "pairs": pairs, "who": who, "limits": limits}
+    return salt, promise
