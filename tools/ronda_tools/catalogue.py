@@ -208,6 +208,20 @@ TEXTS: dict[str, Text] = {
         "evento: lo que dice de la evidencia coincide con lo firmado",
         "event: what it says of the evidence is what was signed",
     ),
+    "evidence.fence": Text(
+        "cerco: el veredicto se deduce de las posiciones firmadas: {verdict}",
+        "fence: the verdict follows from the signed fixes: {verdict}",
+    ),
+    "evidence.fence_differs": Text(
+        "cerco: con un error de receptor de 5 m no se deduce de las posiciones firmadas (firmado: "
+        "{verdict}; calculado: {ours})",
+        "fence: with a receiver error of 5 m it does not follow from the signed fixes (signed: "
+        "{verdict}; computed: {ours})",
+    ),
+    "evidence.event_unproved": Text(
+        "evento: muestra {part}, pero la evidencia no trae esa parte: no se puede comprobar",
+        "event: it shows {part}, but the evidence lacks that part: this cannot be checked",
+    ),
     "evidence.event_differs": Text(
         "evento: dice {field} = {claimed}, y se firmó {signed}",
         "event: it says {field} = {claimed}, and {signed} was signed",
@@ -329,4 +343,126 @@ TEXTS: dict[str, Text] = {
         "Nada de esto se ha verificado: use ronda evidence verify FILE --key PUB.",
         "None of this has been verified: use ronda evidence verify FILE --key PUB.",
     ),
+    "word.short.inside": Text("dentro", "inside"),
+    "word.short.outside": Text("fuera", "outside"),
+    "word.short.uncertain": Text("no se puede afirmar", "cannot tell"),
+    "word.power.0": Text("fuente desconocida", "source unknown"),
+    "word.power.1": Text("a batería", "on battery"),
+    "word.power.2": Text("cargando", "charging"),
+    "word.event.boot": Text("arranque", "boot"),
+    "word.event.time_set": Text("hora puesta", "time set"),
+    "word.event.time_step": Text("salto de hora", "time step"),
+    "word.event.gps_silent": Text("receptor GPS mudo", "GPS receiver silent"),
+    "word.event.fix_lost": Text("señal GPS perdida", "GPS fix lost"),
+    "word.event.fix_found": Text("señal GPS recuperada", "GPS fix found"),
+    "word.event.shift_start": Text("inicio de turno", "shift start"),
+    "word.event.shift_end": Text("fin de turno", "shift end"),
+    "word.event.pause": Text("pausa", "pause"),
+    "word.event.resume": Text("fin de pausa", "resumed"),
+    "word.event.recovered": Text("registro recuperado", "log recovered"),
+    "word.event.lost": Text("segmento perdido", "segment lost"),
+    "word.event.pack": Text("paquete firmado", "signed pack"),
+    "word.event.storage_full": Text("memoria llena", "storage full"),
+    "word.event.visit_started": Text("visita abierta", "visit opened"),
+    "word.event.part_missing": Text(
+        "falta una pieza del equipo", "a part of the board is missing"
+    ),
+    "word.event.future_pack": Text("paquete con fecha futura", "pack dated in the future"),
+    # ---- the feed ------------------------------------------------------------------------
+    "feed.help": Text("Lo que ve la central.", "What the back office sees."),
+    "feed.help.tail": Text(
+        "Sigue el feed y cuenta cada evento en una frase, hasta Ctrl-C o --count.",
+        "Follow the feed and tell each event in a sentence, until Ctrl-C or --count.",
+    ),
+    "feed.help.broker": Text(
+        "Broker: mqtt://[usuario:clave@]HOST:PUERTO[/raíz/de/temas]; la raíz por defecto es "
+        "ronda/+, cualquier sede.",
+        "Broker: mqtt://[user:password@]HOST:PORT[/topic/root]; the default root is ronda/+, any "
+        "site.",
+    ),
+    "feed.help.config": Text(
+        "gateway.toml del que tomar broker y raíz (por defecto $RONDA_CONFIG o ./gateway.toml).",
+        "gateway.toml to take broker and root from (default $RONDA_CONFIG or ./gateway.toml).",
+    ),
+    "feed.help.count": Text(
+        "Termina tras N eventos (0: nunca).", "End after N events (0: never)."
+    ),
+    "feed.help.json": Text("Una línea JSON por evento.", "One line of JSON an event."),
+    "feed.one_of_two": Text(
+        "--broker y --config no van juntos",
+        "--broker and --config do not go together",
+        "deje uno de los dos",
+        "leave one of them out",
+    ),
+    "feed.no_broker": Text(
+        "no se sabe qué broker seguir: no hay gateway.toml aquí",
+        "which broker to follow is unknown: there is no gateway.toml here",
+        "indique --broker mqtt://HOST:PUERTO o --config gateway.toml",
+        "name --broker mqtt://HOST:PORT or --config gateway.toml",
+    ),
+    "feed.trying": Text(
+        "Conectando con el broker {host}:{port} …", "Trying broker {host}:{port} …"
+    ),
+    "feed.connected": Text(
+        "Conectado con {host}:{port}; esperando eventos (Ctrl-C para terminar).",
+        "Connected to {host}:{port}; waiting for events (Ctrl-C ends).",
+    ),
+    "feed.unreachable": Text(
+        "Sin broker en {host}:{port} ({why}); otro intento en {wait} s.",
+        "No broker at {host}:{port} ({why}); trying again in {wait} s.",
+    ),
+    "feed.closed": Text("conexión cerrada", "connection closed"),
+    "feed.denied": Text(
+        "el broker no deja suscribirse a {pattern}",
+        "the broker refuses the subscription {pattern}",
+    ),
+    "feed.dropped": Text(
+        "Llegan más eventos de los que se pueden mostrar: {count} sin mostrar.",
+        "More events come than can be shown: {count} not shown.",
+    ),
+    "feed.unreadable": Text(
+        "Mensaje que no es un evento ({size} bytes).", "A message that is no event ({size} bytes)."
+    ),
+    "feed.unknown": Text(
+        "Evento que esta versión no sabe contar: {type} {id}.",
+        "An event this version cannot tell: {type} {id}.",
+    ),
+    "feed.visit": Text(
+        "{when}, {device}, caso {case} (cartera {portfolio}): visita {ended}",
+        "{when}, {device}, case {case} (portfolio {portfolio}): visit {ended}",
+    ),
+    "feed.at_door": Text("en la puerta: {verdict}", "at the door: {verdict}"),
+    "feed.at_close": Text("al cerrar: {verdict}", "at close: {verdict}"),
+    "feed.attempts": Text("{count} intento(s)", "{count} attempt(s)"),
+    "feed.outcome": Text("resultado: {outcome}", "outcome: {outcome}"),
+    "feed.disagree": Text(
+        "{verdict} (el equipo dijo: {theirs})", "{verdict} (the handheld said: {theirs})"
+    ),
+    "feed.overall.exception": Text(
+        "queda por revisar por una persona", "waits for a person to judge"
+    ),
+    "feed.overall.unverified": Text(
+        "firma correcta, ley no evaluada", "signature correct, law not evaluated"
+    ),
+    "feed.verdict": Text(
+        "Visita {visit}: cambio {version} de su veredicto ({why}); {overall}.",
+        "Visit {visit}: change {version} of its verdict ({why}); {overall}.",
+    ),
+    "feed.changed.chain": Text("la cadena", "the chain"),
+    "feed.changed.parts": Text("llegaron partes que faltaban", "missing parts arrived"),
+    "feed.positions": Text(
+        "{device}: {count} posiciones (segmento {seq}); la última {lat}, {lon} a las {when}.",
+        "{device}: {count} fixes (segment {seq}); the last {lat}, {lon} at {when}.",
+    ),
+    "feed.battery": Text(
+        "{device}: batería {mv} mV, {percent} %, {source} ({count} lecturas).",
+        "{device}: battery {mv} mV, {percent} %, {source} ({count} readings).",
+    ),
+    "feed.events": Text("{device}: {events}.", "{device}: {events}."),
+    "feed.event": Text("{name} ({when})", "{name} ({when})"),
+    "feed.alert": Text(
+        "{severity} de {device}: {text} -> {todo}.", "{severity} of {device}: {text} -> {todo}."
+    ),
+    "feed.severity.warning": Text("AVISO", "WARNING"),
+    "feed.severity.alarm": Text("ALARMA", "ALARM"),
 }

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, cast
 
+from ronda_gateway.feed import VISIT
 from ronda_gateway.keys import verify_digest
-from ronda_protocol import cbor, cose, segment, track, visit
+from ronda_protocol import cbor, cose, fence, segment, track, visit
 
+from ronda_tools import visit_words as words
 from ronda_tools.evidence_file import Held
 
 
@@ -201,27 +203,81 @@ def _read_visit(report: Report, parts: dict[int, bytes]) -> None:
     if 4 in parts:
         report.promise = visit.decode_promise(parts[4])[1]
     report.say("decode", True, "evidence.visit", visit=report.visit_id)
+    for moment in ("check_in", "close"):
+        if report.evidence.get(f"{moment}_verdict") is not None:
+            _reproduce(report, report.evidence, moment)
+
+
+def _reproduce(report: Report, fields: dict[str, Any], moment: str) -> None:
+    """Whether the signed verdict follows from the signed fixes and place, as anyone may compute.
+
+    Another board's receiver error (UERE) would explain a difference, so that it is told as
+    unchecked, not as wrong.
+    """
+    fixes = visit.unpack_window(fields[f"{moment}_fixes"], fields[moment][1])
+    ours = fence.verdict(fields["place"][2:], visit.fence_fixes(fixes))
+    same = list(ours) == list(fields[f"{moment}_verdict"])
+    report.say(
+        "fence",
+        True if same else None,
+        "evidence.fence" if same else "evidence.fence_differs",
+        verdict=words.verdict(fields[f"{moment}_verdict"]),
+        ours=words.verdict(ours),
+    )
 
 
 def _check_event(report: Report, header: segment.Header, event: Mapping[str, Any]) -> None:
-    """What the event around the evidence says of it must be what was signed."""
+    """What the event around the evidence says of it must be what was signed.
+
+    What it tells of a part that is withheld cannot be checked, and that is said.
+    """
     data = cast(Mapping[str, Any], event.get("data") or {})
-    said = {
-        "id": (event.get("id"), report.visit_id),
-        "device": (data.get("device"), header.device),
-        "log": (data.get("log"), header.log_id.hex()),
-        "seq": (data.get("seq"), header.seq),
-        "case_id": (data.get("case_id"), (report.evidence or {}).get("case_id")),
-    }
-    for name, (claimed, signed) in said.items():
-        if claimed is not None and signed is not None and claimed != signed:
-            report.say(
+    good = True
+    for name, signed in _signed(report, header).items():
+        if name in data and data[name] != signed:
+            good = report.say(
                 "event",
                 False,
                 "evidence.event_differs",
                 field=name,
-                claimed=claimed,
+                claimed=data[name],
                 signed=signed,
             )
-    if all(check.name != "event" for check in report.checks):
+    if event.get("type", VISIT) == VISIT and event.get("id", report.visit_id) != report.visit_id:
+        good = report.say(
+            "event",
+            False,
+            "evidence.event_differs",
+            field="id",
+            claimed=event["id"],
+            signed=report.visit_id,
+        )
+    for name in ("answers", "promise"):
+        if name in report.withheld and data.get(name) is not None:
+            report.say("event", None, "evidence.event_unproved", part=name)
+    if good:
         report.say("event", True, "evidence.event")
+
+
+def _signed(report: Report, header: segment.Header) -> dict[str, object]:
+    """What a visit event must say, by the names of its fields (feed.describe)."""
+    said: dict[str, object] = {
+        "visit_id": report.visit_id,
+        "device": header.device,
+        "log": header.log_id.hex(),
+        "seq": header.seq,
+        "kid": report.kid,
+        "chain": report.chain_hash,
+        "firmware": header.fw_version,
+    }
+    fields = report.evidence
+    if fields is not None:
+        said["number"] = header.numbers[0]
+        said["ended"] = visit.ENDED_NAMES[fields["ended"]]
+        said["opened"] = visit.POLICY_NAMES[fields["opened"]]
+        for name in ("case_id", "portfolio", "creditor", "gestor", "outcome", "attempts"):
+            said[name] = fields.get(name)
+    for name, part in (("answers", report.answers), ("promise", report.promise)):
+        if part is not None:
+            said[name] = part
+    return said

@@ -121,7 +121,7 @@ def _in_json(text: bytes, path: str) -> Iterator[Held]:
 def _in_event(event: dict[str, Any]) -> Iterator[Held]:
     data: Any = event.get("data")
     inner = cast(dict[str, Any], data) if isinstance(data, dict) else event
-    sealed = inner.get("evidence")
+    sealed = inner.get("evidence", inner.get("sealed"))
     if isinstance(sealed, str) and sealed:
         if sealed.isascii():
             yield _from_base64(sealed.encode(), event)

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+from ronda_gateway import feed
 from ronda_protocol import segment, track
 from ronda_protocol.cbor import CborError
 
@@ -174,14 +175,13 @@ def from_event(event: Mapping[str, Any]) -> Carried | None:
     A visit is decoded from the event's own evidence, other entries from their fields. Raises
     Unreadable.
     """
-    kind = str(event.get("type", ""))
     data = cast(Mapping[str, Any], event.get("data") or {})
     content = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     try:
         if "evidence" in data:
             sealed = base64.b64decode(data["evidence"], validate=True)
             return Carried(str(event["id"]), content, from_segment(sealed).entries)
-        make = next((make for word, make in _CANONICAL.items() if word in kind), None)
+        make = _CANONICAL.get(str(event.get("type")))
         if make is None:
             return None
         log = str(data["log"])
@@ -218,14 +218,17 @@ def _event(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """An event's data as it was before JSON, which has no byte strings."""
+    """An event's data as it was before JSON, which has no byte strings and no number keys."""
     match value:
         case {"hex": str(digits)}:
             return bytes.fromhex(digits)
+        case {"map": pairs}:
+            rows = cast(list[list[Any]], pairs)
+            return {_plain(key): _plain(item) for key, item in rows}
         case list():
             return [_plain(item) for item in cast(list[Any], value)]
         case _:
             return value
 
 
-_CANONICAL = {"positions": _fix, "battery": _battery, "events": _event}
+_CANONICAL = {feed.POSITIONS: _fix, feed.BATTERY: _battery, feed.EVENTS: _event}

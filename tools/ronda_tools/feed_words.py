@@ -1,0 +1,156 @@
+"""One feed event as one sentence. Pure; judges nothing, and says so where it cannot read one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ronda_gateway import feed
+from ronda_protocol import track
+
+from ronda_tools import visit_words as words
+from ronda_tools.evidence_words import degrees
+from ronda_tools.texts import codes, say
+
+_KINDS = {"inside": 1, "outside": 2, "uncertain": 3}
+_REASONS = {"ok": 0, "no_fix": 1, "disqualified": 2, "hdop_unknown": 3}
+_OPENED = {"refused": 0, "inside": 1, "unconfirmed": 2, "address_to_confirm": 3}
+_ENDED = {"closed": 1, "interrupted": 2, "refused": 3}
+
+
+def sentence(event: Mapping[str, Any], offset_s: int = 0, zone: str = " UTC") -> str:
+    """The sentence of a CloudEvent; `offset_s` and `zone` say in which local time."""
+    data: Any = event.get("data")
+    teller = _TELLERS.get(str(event.get("type")))
+    try:
+        if teller is None or not isinstance(data, Mapping):
+            raise KeyError
+        return teller(cast(Mapping[str, Any], data), offset_s, zone)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        kind, id = str(event.get("type", "?")), str(event.get("id", "?"))
+        return say("feed.unknown", type=kind, id=id)
+
+
+def fence(verdict: Mapping[str, Any] | None) -> str:
+    """A verdict of the feed (`verdicts.fence`) in words; both where the two sides differ."""
+    if verdict is None:
+        return words.verdict(None)
+    told = words.verdict(
+        [
+            _KINDS[verdict["gateway"]],
+            verdict["d_dm"],
+            verdict["r_dm"],
+            verdict["fixes_used"],
+            _REASONS[verdict["reason"]],
+        ]
+    )
+    if verdict["agrees"]:
+        return told
+    return say("feed.disagree", verdict=told, theirs=say(f"word.short.{verdict['handheld']}"))
+
+
+def _visit(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+    verdicts = data["verdicts"]
+    outcome = data["outcome"]
+    parts = [
+        say(
+            "feed.visit",
+            when=words.clock_text(data["check_in"]["utc"], offset_s, zone) or say("word.no_stamp"),
+            device=data["device"],
+            case=data["case_id"],
+            portfolio=data["portfolio"],
+            ended=words.ended(_ENDED[data["ended"]]),
+        ),
+        say("feed.at_door", verdict=fence(verdicts["fence"])),
+        words.opened(_OPENED[data["opened"]]),
+    ]
+    if data["attempts"]:
+        parts.append(say("feed.attempts", count=data["attempts"]))
+    if data["close"] is not None:
+        parts.append(say("feed.at_close", verdict=fence(verdicts["fence_at_close"])))
+    if outcome:
+        parts.append(say("feed.outcome", outcome=outcome_words(outcome)))
+    if data["promise"]:
+        parts.append(words.promise(data["promise"]))
+    parts.append(say(f"feed.overall.{verdicts['overall']}"))
+    return "; ".join(parts) + "."
+
+
+def outcome_words(outcome: str) -> str:
+    """An outcome of the built-in questionnaire in words, any other as it is."""
+    code = f"word.outcome.{outcome}"
+    return say(code) if code in codes() else outcome
+
+
+def _verdict(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+    return say(
+        "feed.verdict",
+        visit=data["visit_id"],
+        version=data["version"],
+        why=say(f"feed.changed.{data['changed']}"),
+        overall=say(f"feed.overall.{data['verdicts']['overall']}"),
+    )
+
+
+def _positions(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+    rows: Sequence[Mapping[str, Any]] = data["entries"]
+    last = rows[-1]
+    return say(
+        "feed.positions",
+        device=data["device"],
+        count=len(rows),
+        seq=data["seq"],
+        lat=degrees(last["lat_e7"]),
+        lon=degrees(last["lon_e7"]),
+        when=words.clock_text(last["utc"], offset_s, zone) or say("word.no_stamp"),
+    )
+
+
+def _battery(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+    last = data["entries"][-1]
+    percent = last["percent"]
+    return say(
+        "feed.battery",
+        device=data["device"],
+        mv=last["mv"],
+        percent="?" if percent is None else percent,
+        source=say(f"word.power.{last['source'] if last['source'] in (0, 1, 2) else 0}"),
+        count=len(data["entries"]),
+    )
+
+
+def _events(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+    told = [
+        say(
+            "feed.event",
+            name=event_words(row["code"]),
+            when=words.clock_text(row["utc"], offset_s, zone) or say("word.no_stamp"),
+        )
+        for row in data["entries"]
+    ]
+    return say("feed.events", device=data["device"], events="; ".join(told))
+
+
+def event_words(code: int) -> str:
+    """A log event's code in words."""
+    name = track.event_name(code)
+    known = f"word.event.{name}"
+    return say(known) if known in codes() else name
+
+
+def _alert(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+    return say(
+        "feed.alert",
+        severity=say(f"feed.severity.{data['severity']}"),
+        device=data["device"],
+        text=data["text"],
+        todo=data["todo"],
+    )
+
+
+_TELLERS = {
+    feed.VISIT: _visit,
+    feed.VISIT_VERDICT: _verdict,
+    feed.POSITIONS: _positions,
+    feed.BATTERY: _battery,
+    feed.EVENTS: _events,
+    feed.ALERT: _alert,
+}
