@@ -48,7 +48,7 @@ class Log:
         self._clock = clock
         self._folder = board.storage + "/log"
         self._records = Records(self._folder + "/open")
-        self.chain = Chain(self._folder, ZERO[:8])
+        self.chain = Chain(self._folder, ZERO[:8], clock)
         self._past = []
         self._stamp = None  # base stamp of the open track
         self._count = self._fixes = 0
@@ -85,6 +85,11 @@ class Log:
     def released(self):
         return self.chain.released
 
+    @property
+    def open_count(self):
+        """Entries of the open track: saved, not yet sealed."""
+        return self._count
+
     def unsent(self):
         """Sealed segments without a receipt, those of older logs too."""
         return sum([chain.unsent() for chain in self.chains()])
@@ -97,7 +102,7 @@ class Log:
         """Whether the log (the current one by default) has that hash at `upto`."""
         for chain in self.chains():
             if chain.log_id == (log_id or self.chain.log_id):
-                return chain.release(upto, chain_hash, self._clock.utc())
+                return chain.release(upto, chain_hash)
         return False
 
     # --- boot ---
@@ -144,7 +149,7 @@ class Log:
         self.number = number
         current = None
         for name in self._folders():
-            chain = Chain(self._folder + "/" + name, bytes.fromhex(name))
+            chain = Chain(self._folder + "/" + name, bytes.fromhex(name), self._clock)
             if chain.log_id == log_id:
                 current = chain
             else:
@@ -191,7 +196,7 @@ class Log:
         """A new log that names the previous one, if there was any."""
         log_id = self._board.entropy(8)
         folder = self._folder + "/" + log_id.hex()
-        self.chain = Chain(folder, log_id)
+        self.chain = Chain(folder, log_id, self._clock)
         if self._mkdir(folder):
             try:
                 if owner:
@@ -330,7 +335,7 @@ class Log:
         if promise:
             parts[segment.PROMISE] = promise
         number = self.number + 1
-        stamp[1] = max(stamp[1], self._last_ms)
+        stamp = stamp[:1] + [max(stamp[1], self._last_ms)] + stamp[2:]
         hashes = {}
         seq = self._seal(stamp, [number, 1], segment.VISIT_BODY, parts, hashes)
         if seq is None:

@@ -164,7 +164,8 @@ class Records:
 class Chain:
     """The sealed segments of one log id; see Log for the current one."""
 
-    def __init__(self, folder, log_id):
+    def __init__(self, folder, log_id, clock):
+        self._clock = clock
         self.folder = folder
         self.log_id = log_id
         self.head = self.released = self.number = 0
@@ -320,13 +321,14 @@ class Chain:
         found = self._header(seq + 1)
         return found and found[0].prev
 
-    def release(self, upto, chain_hash, utc=None):
+    def release(self, upto, chain_hash):
         """Whether this chain has that hash at `upto`; then nothing up to there is needed here.
 
         What is released stays as grace, for 7 days or until space is needed.
         """
         if not 0 <= upto <= self.head or self.hash_at(upto) != chain_hash:
             return False
+        utc = self._clock.utc()
         if upto > self.released:
             marks = self._marks
             if utc and (not marks or utc - marks[-1][1] >= _DAY_S):
