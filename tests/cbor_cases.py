@@ -68,7 +68,7 @@ def vectors() -> dict[str, Any]:
         ),
         (
             "map keys of every kind",
-            {"map": [["b", 1], [{"bytes": "61"}, 2], ["a", 3], [-1, 4], [7, 5], ["aa", 6]]},
+            {"map": [["b", 1], ["", 2], ["a", 3], [-1, 4], [7, 5], ["aa", 6], [-25, 7]]},
         ),
         ("map of 24", {"map": [[23 - n, n] for n in range(24)]}),
         ("map in map", {"map": [[1, {"map": [[2, {"map": [[3, None]]}]]}]]}),
@@ -107,6 +107,11 @@ def vectors() -> dict[str, Any]:
             {"name": "-2^64 - 1", "value": {"int": str(-(2**64) - 1)}, "code": "range"},
             {"name": "tag 17", "value": {"tag": [17, 0]}, "code": "tag"},
             {"name": "a map with a key true", "value": {"map": [[True, 1]]}, "code": "key"},
+            {
+                "name": "a map with a key of bytes",
+                "value": {"map": [[{"bytes": "61"}, 1]]},
+                "code": "key",
+            },
             {"name": "a map with a key null", "value": {"map": [[None, 1]]}, "code": "key"},
             {"name": "nine arrays", "value": nested(9), "code": "depth"},
         ],
@@ -151,6 +156,7 @@ REFUSED_CBOR = [
     ("a text key twice", "a2616100616101", "duplicate"),
     ("keys descending", "a202000100", "order"),
     ("keys by length, not by bytes (RFC 7049)", "a22000186400", "order"),
+    ("a byte string as key", "a1416100", "key"),
     ("a key of null", "a1f600", "key"),
     ("a key of true", "a1f500", "key"),
     ("an array as key", "a1800000", "key"),

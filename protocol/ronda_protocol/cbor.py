@@ -1,6 +1,6 @@
 """Deterministic CBOR (RFC 8949 §4.2.1), strict both ways; no floats, no tag but 18, no streams.
 
-Values: int from -2^64 to 2^64-1, bytes, str, list, dict with int, str or bytes keys, True, False,
+Values: int from -2^64 to 2^64-1, bytes, str, list, dict with int or str keys, True, False,
 None and Tagged(18, value). Tuples, bytearrays and memoryviews are encoded too and come back as
 list and bytes. Any byte string decodes to a value or raises CborError: lengths are compared with
 what is left before anything is allocated, and depth, items and size are bounded.
@@ -142,7 +142,7 @@ class _Reader:
         for _ in range(n):
             start = self.at
             # Looked at before it is read: a refused key is named so, whatever it holds.
-            if start < len(self.data) and self.data[start] >> 5 > 3:
+            if start < len(self.data) and self.data[start] >> 5 not in (0, 1, 3):
                 raise CborError("key")
             key = self.item(0)
             this = bytes(self.data[start : self.at])
@@ -224,7 +224,7 @@ def _put_nested(out: bytearray, value: "Any", depth: int) -> None:
         _head(out, 0xA0, len(value))
         pairs: list[tuple[bytes, Any]] = []
         for key in value:
-            if key is True or key is False or not isinstance(key, (int, str, bytes)):
+            if key is True or key is False or not isinstance(key, (int, str)):
                 raise CborError("key")
             pairs.append((encode(key), value[key]))
         pairs.sort(key=lambda pair: pair[0])

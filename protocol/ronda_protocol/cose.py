@@ -16,7 +16,7 @@ from ronda_protocol import cbor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class DigestSigner(Protocol):
         """Holds a private key: the handheld's software signer, a secure element, a PEM file."""
@@ -142,9 +142,9 @@ def cose_key(public: bytes) -> bytes:
     return cbor.encode({1: 2, -1: 1, -2: public[:32], -3: public[32:]})
 
 
-def parse_key(data: bytes) -> bytes:
+def parse_key(data: "Any") -> bytes:
     """x || y of exactly such a COSE_Key, else CoseError("key"); the curve is not checked."""
-    if len(data) == 75:
+    if isinstance(data, bytes) and len(data) == 75:
         public = data[8:40] + data[43:]
         if cose_key(public) == data:
             return public

@@ -115,6 +115,11 @@ def test_keys():
         assert code_of(cose.parse_key, unhex(case["cose_key"])) == case["code"], case["name"]
 
 
+def test_what_is_no_byte_string_is_no_key():
+    for data in (None, 5, "k" * 75, [1], {1: 2}, True):
+        assert code_of(cose.parse_key, data) == "key"
+
+
 def test_a_large_message_needs_a_larger_limit():
     case = vectors.load("cose")["messages"][0]
     message = unhex(case["message"])

@@ -41,7 +41,7 @@ def simple(value: Any) -> Any:
     return value
 
 
-keys = st.one_of(st.integers(-(2**64), 2**64 - 1), st.text(max_size=8), st.binary(max_size=8))
+keys = st.one_of(st.integers(-(2**64), 2**64 - 1), st.text(max_size=8))
 leaves = st.one_of(
     st.none(),
     st.booleans(),
