@@ -11,6 +11,8 @@ from handheld.clock import days_from_civil
 # From $ to *. NMEA 0183 allows 82 characters; proprietary sentences of real receivers reach 120.
 _LONGEST = const(160)
 _E7 = const(10000000)
+# RMC and GGA may round to different digits: 1e-4 minutes in 1e-7 degrees.
+_APART = const(17)
 
 # A field that is empty; any other negative value is no number (a lone letter is -ord).
 _EMPTY = const(-1)
@@ -43,8 +45,8 @@ class Parser:
         self.hdop = 255
         self.kind = 1
         self.altitude = self.speed = self.course = None
-        # A sentence whose end has not come yet.
-        self._line = bytearray(_LONGEST + 3)
+        # A sentence whose end has not come yet. Its last three bytes stay 0: _join looks back.
+        self._line = bytearray(_LONGEST + 6)
         self._held = 0
         # Fields of the sentence in hand: digits before the point, fraction in 1e-7, how many
         # digits before the point; and whether the last field has a minus.
@@ -58,6 +60,7 @@ class Parser:
         self._status = self._gga = None
         self._kind = self._next_kind = 0
         self._done = False
+        self._lat = self._lon = 0  # RMC's position
         self._date = self._date_day = -1
         self._last_day = self._last_ms = -1
 
@@ -111,7 +114,7 @@ class Parser:
         i = b.find(b",", s, e)
         # $P… is proprietary, of any length; but Quectel gives QZSS the talker PQ.
         useful = i == s + 6 and (x != 80 or b[s + 2] == 81)
-        if not useful and (x != 80 or e - s < 5) or not 64 < x < 91:
+        if not useful and (x != 80 or (i if i > 0 else e) - s < 5) or not 64 < x < 91:
             return
         c = 0
         i = s + 1
@@ -248,17 +251,17 @@ class Parser:
             if not self._status:
                 self._status = False
             return
-        # The position is GGA's, which has the HDOP that belongs to it: skip four fields.
-        for _ in range(4):
-            if i:
-                i = b.find(b",", i, e) + 1
-        if i and status == -65 and time >= 0 and self._split(b, i, e, 6, 9):  # A
+        if i and status == -65 and time >= 0 and self._split(b, i, e, 2, 9):  # A
             day = self._day_of()
+            lat = self._angle(2, 4, 90, 78, 83)
+            lon = self._angle(4, 5, 180, 69, 87)
             speed = self._scaled(6, 1000, 10000)
             course = self._scaled(7, 100, 361)
-            if day >= 0 and speed > -2 and course > -2:
+            if lat is not None and lon is not None and day >= 0 and speed > -2 and course > -2:
                 self._begin(time, self._status)
                 self._status = True
+                self._lat = lat
+                self._lon = lon
                 self.day = day
                 self.speed = speed if speed >= 0 else None
                 self.course = course % 36000 if course >= 0 else None
@@ -293,8 +296,7 @@ class Parser:
         self.lon = lon
         self.satellites = satellites if satellites > 0 else 0
         # Rounded up: away from inside.
-        if 0 <= hdop < 26:
-            hdop = hdop * 10 + (self._fraction[7] + 999999) // 1000000
+        hdop = min(hdop, 26) * 10 + (self._fraction[7] + 999999) // 1000000
         self.hdop = hdop if 0 < hdop < 255 else 255
         self.altitude = None
         if height >= 0:
@@ -331,6 +333,11 @@ class Parser:
         self._done = True
         if self._status and self._gga:
             if self.day == self._last_day and self._time == self._last_ms:
+                return
+            # A checksum is eight bits: two sentences cut and joined pass it now and then, and
+            # then tell two positions.
+            if abs(self.lat - self._lat) > _APART or abs(self.lon - self._lon) > _APART:
+                self.bad_fields += 1
                 return
             self._last_day = self.day
             self._last_ms = self.ms = self._time
