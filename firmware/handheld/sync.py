@@ -1,0 +1,315 @@
+"""Brings sealed segments to the gateway, oldest first, and releases what it signed for.
+
+A PUBACK releases nothing (trust.md, fact 1): only a receipt does, verified against the trust pack,
+for this device, for a log that is on this flash, reaching a hash of that log's own chain. What
+arrives otherwise is counted in `refused` by reason and changes nothing. Leaves MQTT's packets to
+mqtt.py and the files to log.py; knows no packs on the move and answers no resend request.
+
+All times here are link time (wall time), never the device's: see protocol.md, Time.
+"""
+
+import asyncio
+import gc
+
+from micropython import const
+from ronda_protocol import cose, p256, receipt, signed, track
+
+from handheld import mqtt
+
+_WINDOW = const(4)  # segments published and without a receipt at any one time
+_RESEND_MS = const(60000)
+_RESEND_MAX_MS = const(480000)  # 60 s doubles up to here while no receipt comes at all
+_HELD_MS = const(1800000)  # between two questions about segments held or quarantined there
+_BACKOFF_MAX_MS = const(60000)
+_FRESH_MS = const(60000)  # a receipt's time is used when it answers something this new
+_KEPT_RANGES = const(32)
+_GATEWAY = const(1)  # the role
+
+
+class _Lane:
+    """One chain on its way out. Nothing here need survive a reboot: the log knows `released`."""
+
+    def __init__(self, chain, born):
+        self.chain = chain
+        self.born = born  # segments above it were sealed in this boot: first published by it
+        # seq -> [link ms of the last publish | None, wait ms, link ms of the first | None]
+        self.sent = {}
+        self.kept = []  # [from, to] the gateway has, or will not take: no repeats
+        self.kept_at = 0  # link ms
+        self.lost = []  # [from, to] unreadable here, declared in the log
+
+    def answered(self, seq):
+        """The last seq of the answered range that seq is in, or 0."""
+        for ranges in (self.kept, self.lost):
+            for first, last in ranges:
+                if first <= seq <= last:
+                    return last
+        return 0
+
+    def scan(self, board, room):
+        """(segments owed a receipt, at most `room`; the first of them to publish now, or None)."""
+        chain, now = self.chain, board.link_ms()
+        seq, owed, chosen = chain.released + 1, 0, None
+        while seq <= chain.head and owed < room:
+            last = self.answered(seq)
+            if last:
+                seq = last + 1
+                continue
+            owed += 1
+            if chosen is None:
+                state = self.sent.get(seq)
+                if not state or state[0] is None or board.ticks_diff(now, state[0]) >= state[1]:
+                    chosen = seq
+            seq += 1
+        if not owed and self.kept and board.ticks_diff(now, self.kept_at) >= _HELD_MS:
+            # Everything is answered and yet not released: ask with the oldest, now and then.
+            chosen = max(self.kept[0][0], chain.released + 1)
+        return owed, chosen
+
+    def forget_released(self):
+        for seq in list(self.sent):
+            if seq <= self.chain.released:
+                del self.sent[seq]
+
+    def keep(self, found, now):
+        """Take a receipt's ranges and dispositions: they replace what an earlier one said."""
+        spans = [list(r[:2]) for r in found.ranges] + [[d[0], d[0]] for d in found.dispositions]
+        self.kept = kept = []
+        self.kept_at = now
+        for first, last in sorted(spans):
+            if last <= self.chain.released:
+                continue
+            if kept and first <= kept[-1][1] + 1:
+                kept[-1][1] = max(last, kept[-1][1])
+            elif len(kept) < _KEPT_RANGES:
+                kept.append([first, last])
+        for state in self.sent.values():
+            state[1] = _RESEND_MS
+
+
+class Sync:
+    """One per app. `born`: highest seq sealed before this boot, None = all there are now.
+
+    config: {1 host, 2 port, 3 topic root}. Counters: published, repeated, receipts, links; refused
+    {reason: count} for everything on the downlink that changed nothing.
+    """
+
+    def __init__(self, board, clock, log, trust, config, born=None):  # noqa: PLR0917
+        self._board, self._clock, self._log = board, clock, log
+        self._trust, self._config = trust, config
+        self._device = device = board.ident.device_id
+        self._topic = config[3] + "/%s/" + device
+        self._down = (self._topic % "down").encode()
+        self._lanes = [_Lane(chain, chain.head) for chain in log.chains()]
+        if born is not None:
+            self._lanes[-1].born = born
+        self._client = mqtt.Client(board, device, self._message, self._changed)
+        self._retry = asyncio.Event()
+        self._open = False
+        self._outstanding = 0
+        self._backoff = 1000
+        self.published = self.repeated = self.receipts = self.links = 0
+        self.refused = {}
+
+    # --- the link ---
+
+    async def run(self):
+        """For ever: connect, publish, await receipts; reconnect with jittered back-off."""
+        net = self._board.net
+        watcher = asyncio.create_task(self._follow_link())
+        try:
+            while True:
+                while not net.up():
+                    self._retry.clear()
+                    await self._retry.wait()
+                since = self._board.link_ms()
+                try:
+                    await self._client.serve(self._work)
+                except mqtt.MqttError as error:
+                    self._ended(error.code)
+                gc.collect()
+                if self._board.ticks_diff(self._board.link_ms(), since) >= _BACKOFF_MAX_MS:
+                    self._backoff = 1000
+                if net.up():
+                    await self._pause()
+        finally:
+            watcher.cancel()
+
+    def _ended(self, code):
+        self._open = False
+        self._changed()
+        self._board.tell("link", {"up": False, "code": code})
+        error, self._client.error = self._client.error, None
+        if error and self._board.ident.profile == "sim":
+            import sys
+
+            sys.print_exception(error, sys.stderr)
+
+    async def _follow_link(self):
+        while True:
+            await self._board.net.wait_change()
+            if self._board.net.up():
+                self._retry.set()
+            else:
+                self._client.fail("link")
+
+    async def _pause(self):
+        """Back-off: 1 s doubling to 60 s, times 0.5 to 1.5; the link's return ends it."""
+        ms = self._backoff
+        self._backoff = min(2 * ms, _BACKOFF_MAX_MS)
+        ms = ms // 2 + (ms * int.from_bytes(self._board.entropy(2), "big") >> 16)
+        self._retry.clear()
+        timer = asyncio.create_task(self._alarm(ms))
+        try:
+            await self._retry.wait()
+        finally:
+            timer.cancel()
+
+    async def _alarm(self, ms):
+        await self._board.link_sleep_ms(ms)
+        self._retry.set()
+
+    def _scan(self):
+        """(segments owed a receipt, published or about to be; lane and seq to publish | None)."""
+        owed, chosen, seq = 0, None, None
+        for lane in self._lanes:
+            lane.forget_released()
+            count, found = lane.scan(self._board, _WINDOW - owed)
+            owed += count
+            if found is not None and chosen is None:
+                chosen, seq = lane, found
+        return owed, chosen, seq
+
+    def _changed(self):
+        """Tell the board how much we wait for, and look again whether something is due."""
+        n = self._client.waiting
+        if self._open:
+            n += self._scan()[0]
+        if n != self._outstanding:
+            self._outstanding = n
+            self._board.link_outstanding(n)
+        self._log.sealed.set()
+
+    async def _work(self):
+        client, config, log = self._client, self._config, self._log
+        stream = await self._board.net.connect(config[1], config[2])
+        await client.connect(stream, self._topic % "state", '{"online":false}')
+        for pid in list(client.unacked):
+            tag = client.unacked[pid]  # (lane, seq); None: a state that is out of date
+            if not tag or tag[1] <= self._lanes[tag[0]].chain.released:
+                del client.unacked[pid]
+        for lane in self._lanes:
+            for state in lane.sent.values():
+                state[0] = state[2] = None  # on a new link everything is published again
+        await client.subscribe(self._down)
+        self._open, said = True, None
+        self.links += 1
+        self._board.tell("link", {"up": True})
+        while True:
+            log.sealed.clear()
+            owed, lane, seq = self._scan()
+            now = log.head, log.unsent()
+            if lane:
+                await self._publish(lane, seq)
+            elif said is None or (said != now and not owed):
+                # Said once at the start, then whenever it has become quiet again.
+                said = now
+                await self._say('{"online":true,"seq":%d,"unsent":%d}' % now)
+            else:
+                self._changed()
+                log.sealed.clear()
+                await log.sealed.wait()
+
+    async def _say(self, text):
+        await self._client.publish(self._topic % "state", text.encode(), None, True)
+
+    async def close(self):
+        """Say offline and end the session in order; run() would connect again: cancel it."""
+        if self._open:
+            await self._say('{"online":false}')
+            await self._client.disconnect()
+
+    async def _publish(self, lane, seq):
+        data = lane.chain.read(seq)
+        if data is None:
+            self._declare_lost(lane, seq)
+            return
+        now = lane.kept_at = self._board.link_ms()
+        state = lane.sent.get(seq)
+        if not state:
+            state = lane.sent[seq] = [None, _RESEND_MS, now]
+        else:
+            self.repeated += 1
+            if state[0] is not None:
+                state[1] = min(2 * state[1], _RESEND_MAX_MS)
+        state[0] = now
+        self.published += 1
+        await self._client.publish(self._topic % "up", data, (self._lanes.index(lane), seq))
+
+    def _declare_lost(self, lane, seq):
+        """An unreadable segment becomes an event of the signed log: the gateway need not wait."""
+        lane.lost.append([seq, seq])
+        lost = [seq, seq, "unreadable"]
+        if lane is not self._lanes[-1]:
+            lost.append(lane.chain.log_id)
+        self._log.event(track.LOST, lost)
+
+    # --- the downlink ---
+
+    async def _message(self, topic, payload):
+        """A downlink message; returns when what it says is on flash. OSError: it is not."""
+        try:
+            code = self._receipt(payload) if topic == self._down else "topic"
+        except ValueError as error:
+            code = getattr(error, "code", "value")
+        if code:
+            self.refused[code] = self.refused.get(code, 0) + 1
+        self._changed()
+
+    def _receipt(self, data):
+        """Verify one receipt and do what it says; the reason when it may do nothing."""
+        sign1 = cose.parse(data)
+        if signed.message(sign1.payload) != signed.RECEIPT:
+            return "kind"
+        found = receipt.decode_receipt(sign1.payload)
+        if found.device != self._device:
+            return "device"
+        for lane in self._lanes:
+            if lane.chain.log_id == found.log_id:
+                break
+        else:
+            return "log"
+        chain, upto = lane.chain, found.upto
+        if upto > chain.head:
+            return "ahead"
+        if upto < chain.released or upto == chain.released and not lane.sent:
+            return "old"
+        now = self._clock.utc() if self._clock.trusted() else None
+        public = self._trust.key(sign1.kid, _GATEWAY, now)
+        if public is None:
+            return "signer"
+        if not cose.verify(sign1, public, p256.verify):
+            return "signature"
+        if upto > chain.released and not self._log.release(upto, found.head, found.log_id):
+            return "chain"
+        self._accept(lane, found)
+        return None
+
+    def _accept(self, lane, found):
+        board, now = self._board, self._board.link_ms()
+        self.receipts += 1
+        self._backoff = 1000
+        age = _FRESH_MS
+        for seq in lane.sent:
+            first = lane.sent[seq][2]
+            if lane.born < seq <= found.upto and first is not None:
+                age = min(age, board.ticks_diff(now, first))
+        lane.keep(found, now)
+        lane.forget_released()
+        # A receipt may have waited in the broker for days: its time counts only if it answers
+        # something that did not exist a minute ago.
+        if age < _FRESH_MS:
+            event = self._clock.on_gateway(found.now, age // 1000 + 1)
+            if event:
+                self._log.event(*event)
+        board.tell("receipt", {"upto": found.upto, "unsent": self._log.unsent()})
