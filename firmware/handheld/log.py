@@ -149,7 +149,10 @@ class Log:
         self.number = number
         current = None
         for name in self._folders():
-            chain = Chain(self._folder + "/" + name, bytes.fromhex(name), self._clock)
+            try:
+                chain = Chain(self._folder + "/" + name, bytes.fromhex(name), self._clock)
+            except ValueError:
+                continue
             if chain.log_id == log_id:
                 current = chain
             else:
