@@ -223,8 +223,8 @@ class Board:
             self._journal = open(self._folder + "/journal.jsonl", "a")
         log = self.nv.get("log") or b""
         self._journal.write(
-            '{"kind":%d,"number":%d,"digest":"%s","log":"%s"}\n'
-            % (kind, number, bytes(digest).hex(), log.hex())
+            '{"kind":%s,"number":%d,"digest":"%s","log":"%s"}\n'
+            % (json.dumps(kind), number, bytes(digest).hex(), log.hex())
         )
         self._journal.flush()
 
@@ -334,6 +334,7 @@ class Board:
             elif kind == 81:  # Q
                 await self._quiet()
                 self._end.set()
+                return  # the rest is the app's; whether the host still lives is not asked again
             else:
                 raise ValueError("unknown line from the host")
 

@@ -176,7 +176,7 @@ class Handheld:
 
     def ask(self, intent: str, args: Mapping[str, Any]) -> "Generator[str, str, Answer]":
         """One intent and its Answer."""
-        line = json.dumps({"intent": intent, "args": dict(args)}, ensure_ascii=True)
+        line = json.dumps({"intent": intent, "args": dict(args)}, ensure_ascii=False)
         self.vm.send(f"I {line}\n".encode())
         answer: Answer = json.loads((yield "A"))
         return answer

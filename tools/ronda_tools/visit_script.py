@@ -1,0 +1,309 @@
+"""Reads what makes a simulated handheld record a visit: one case, and a script of intents.
+
+Checks form and names so that a typing error is found before anything runs; whether an answer is a
+right one the firmware's questionnaire decides. Every error names the file and, in a script, the
+line.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from ronda_protocol.bounds import is_id, is_portfolio, is_text
+
+from ronda_tools import texts
+from ronda_tools.conductor import Answer, Script
+from ronda_tools.texts import Text, UsedWrong
+
+texts.add(
+    {
+        "script.unreadable": Text(
+            "no se puede leer {path}: {error}",
+            "{path} cannot be read: {error}",
+            "revise la ruta y los permisos",
+            "check the path and the permissions",
+        ),
+        "script.too_big": Text(
+            "{path} es demasiado grande ({size} bytes; el máximo es {most})",
+            "{path} is too big ({size} bytes; the most is {most})",
+            "¿es el archivo correcto?",
+            "is it the right file?",
+        ),
+        "script.json": Text(
+            "{path}, línea {line}: no es JSON ({error})",
+            "{path}, line {line}: not JSON ({error})",
+            "corrija la línea; en un guion cada línea es un objeto JSON",
+            "correct the line; in a script every line is a JSON object",
+        ),
+        "script.object": Text(
+            "{path}, línea {line}: debe ser un objeto JSON",
+            "{path}, line {line}: it must be a JSON object",
+            'por ejemplo: {{"at_ms": 60000, "intent": "check_in", "args": {{"case_id": "c-1"}}}}',
+            'for example: {{"at_ms": 60000, "intent": "check_in", "args": {{"case_id": "c-1"}}}}',
+        ),
+        "script.field": Text(
+            "{path}, línea {line}: «{name}» {why}",
+            "{path}, line {line}: “{name}” {why}",
+            "corrija ese campo",
+            "correct that field",
+        ),
+        "script.intent": Text(
+            "{path}, línea {line}: intención desconocida «{name}»",
+            "{path}, line {line}: unknown intent “{name}”",
+            "las intenciones son: {known}",
+            "the intents are: {known}",
+        ),
+        "script.long": Text(
+            "{path}, línea {line}: tiene más de {most} caracteres",
+            "{path}, line {line}: it has more than {most} characters",
+            "reparta las respuestas en varias intenciones answer",
+            "spread the answers over several answer intents",
+        ),
+        "script.empty": Text(
+            "el guion {path} no tiene ninguna intención",
+            "the script {path} has no intent",
+            "escriba una por línea",
+            "write one in each line",
+        ),
+        "why.missing": Text("falta", "is missing"),
+        "why.unknown": Text("no existe aquí", "does not exist here"),
+        "why.uint": Text("debe ser un entero de 0 o más", "must be an integer of 0 or more"),
+        "why.text": Text("debe ser un texto no vacío", "must be a text, not empty"),
+        "why.truth": Text("debe ser true o false", "must be true or false"),
+        "why.map": Text("debe ser un objeto", "must be an object"),
+        "why.id": Text("debe tener de 1 a 32 bytes de UTF-8", "must have 1 to 32 bytes of UTF-8"),
+        "why.portfolio": Text(
+            "debe tener de 1 a 24 minúsculas, cifras o guiones, y no ser «site»",
+            "must have 1 to 24 lower-case letters, digits or hyphens, and not be “site”",
+        ),
+        "why.between": Text(
+            "debe ser un entero entre {low} y {high}", "must be an integer from {low} to {high}"
+        ),
+        "why.quality": Text(
+            "debe ser geocoded, confirmed o corrected", "must be geocoded, confirmed or corrected"
+        ),
+    }
+)
+
+QUALITIES = ("geocoded", "confirmed", "corrected")
+_CASE_MAX = 65536
+_SCRIPT_MAX = 4 << 20
+_LINE_MAX = 8192  # the handheld has 192 KB of heap for everything
+_WAIT_MS = 1000
+_PATIENCE_MS = 130_000
+
+# intent -> its arguments: name -> (kind, whether it must be there)
+_INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
+    "shift_start": {"gestor": ("text", False)},
+    "shift_end": {},
+    "check_in": {"case_id": ("text", True), "acknowledge": ("truth", False)},
+    "answer": {"id": ("text", True), "value": ("any", True)},
+    "close": {
+        "outcome": ("text", True),
+        "answers": ("map", False),
+        "promise": ("map", False),
+        "ask_fix": ("truth", False),
+    },
+    "status": {},
+    "sync": {},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case as a round would carry it; position in 1e-7 degrees, radius in metres."""
+
+    case_id: str
+    portfolio: str
+    creditor: str
+    lat_e7: int
+    lon_e7: int
+    radius_m: int
+    place_quality: str
+
+    @property
+    def place(self) -> list[int]:
+        """[version, quality, shape, lat, lon, radius in dm], as packs and visits carry it."""
+        quality = QUALITIES.index(self.place_quality)
+        return [1, quality, 0, self.lat_e7, self.lon_e7, self.radius_m * 10]
+
+
+@dataclass(frozen=True)
+class Act:
+    """One line of a script: an intent, at a time counted from the log's first valid fix."""
+
+    at_ms: int
+    intent: str
+    args: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _read(path: Path, most: int) -> str:
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise UsedWrong("script.too_big", path=path, size=size, most=most)
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsedWrong("script.unreadable", path=path, error="UTF-8") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsedWrong("script.unreadable", path=path, error=why) from None
+
+
+def _object(path: Path, line: int, text: str) -> dict[str, Any]:
+    try:
+        value: object = json.loads(text, parse_constant=_refuse)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except json.JSONDecodeError as error:
+        at = line + error.lineno - 1
+        raise UsedWrong("script.json", path=path, line=at, error=error.msg) from None
+    except (ValueError, RecursionError) as error:
+        raise UsedWrong("script.json", path=path, line=line, error=error) from None
+    if not isinstance(value, dict):
+        raise UsedWrong("script.object", path=path, line=line)
+    return cast(dict[str, Any], value)
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(name)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Where a value stands, for the error."""
+
+    path: Path
+    number: int
+
+    def wrong(self, name: str, why: str, **fields: object) -> UsedWrong:
+        return UsedWrong(
+            "script.field",
+            path=self.path,
+            line=self.number,
+            name=name,
+            why=texts.say(f"why.{why}", **fields),
+        )
+
+    def integer(self, value: dict[str, Any], name: str, low: int, high: int) -> int:
+        found = self._there(value, name)
+        if type(found) is not int or not low <= found <= high:
+            raise self.wrong(name, "between", low=low, high=high)
+        return found
+
+    def _there(self, value: dict[str, Any], name: str) -> object:
+        if name not in value:
+            raise self.wrong(name, "missing")
+        return value[name]
+
+    def text(self, value: dict[str, Any], name: str) -> str:
+        found = self._there(value, name)
+        if not isinstance(found, str) or not found.strip():
+            raise self.wrong(name, "text")
+        return found
+
+
+def read_case(path: Path) -> Case:
+    """The case in a JSON file; UsedWrong says which field is wrong and how."""
+    value = _object(path, 1, _read(path, _CASE_MAX))
+    at = _Line(path, 1)
+    case_id = at.text(value, "case_id")
+    if not is_text(case_id, 32):
+        raise at.wrong("case_id", "id")
+    portfolio, creditor = at.text(value, "portfolio"), at.text(value, "creditor")
+    if not is_portfolio(portfolio):
+        raise at.wrong("portfolio", "portfolio")
+    if not is_id(creditor):
+        raise at.wrong("creditor", "portfolio")
+    quality = at.text(value, "place_quality")
+    if quality not in QUALITIES:
+        raise at.wrong("place_quality", "quality")
+    return Case(
+        case_id,
+        portfolio,
+        creditor,
+        at.integer(value, "lat_e7", -800_000_000, 800_000_000),
+        at.integer(value, "lon_e7", -1_800_000_000, 1_800_000_000),
+        at.integer(value, "radius_m", 10, 2000),
+        quality,
+    )
+
+
+def read_script(path: Path) -> list[Act]:
+    """The acts of a script in the order of their times; empty lines are skipped."""
+    acts: list[Act] = []
+    for number, text in enumerate(_read(path, _SCRIPT_MAX).split("\n"), 1):
+        if len(text) > _LINE_MAX:
+            raise UsedWrong("script.long", path=path, line=number, most=_LINE_MAX)
+        if text.strip():
+            acts.append(_act(_Line(path, number), _object(path, number, text)))
+    if not acts:
+        raise UsedWrong("script.empty", path=path)
+    return sorted(acts, key=lambda act: act.at_ms)
+
+
+def _act(at: _Line, value: dict[str, Any]) -> Act:
+    at_ms = at.integer(value, "at_ms", 0, 1 << 40)
+    intent = at.text(value, "intent")
+    if intent not in _INTENTS:
+        known = ", ".join(sorted(_INTENTS))
+        raise UsedWrong("script.intent", path=at.path, line=at.number, name=intent, known=known)
+    args: object = value.get("args", {})
+    if not isinstance(args, dict):
+        raise at.wrong("args", "map")
+    given = cast(dict[str, Any], args)
+    for name in given:
+        if name not in _INTENTS[intent]:
+            raise at.wrong(f"args.{name}", "unknown")
+    for name, (kind, needed) in _INTENTS[intent].items():
+        _argument(at, given, name, kind, needed)
+    for name in value:
+        if name not in ("at_ms", "intent", "args"):
+            raise at.wrong(name, "unknown")
+    return Act(at_ms, intent, given)
+
+
+def _argument(at: _Line, given: dict[str, Any], name: str, kind: str, needed: bool) -> None:
+    value = given.get(name)
+    if name not in given or (value is None and not needed):
+        if needed:
+            raise at.wrong(f"args.{name}", "missing")
+        return
+    right = {
+        "text": isinstance(value, str) and bool(value.strip()),
+        "truth": isinstance(value, bool),
+        "map": isinstance(value, dict),
+        "any": True,
+    }
+    if not right[kind]:
+        raise at.wrong(f"args.{name}", kind)
+
+
+def perform(
+    acts: list[Act], first_fix_ms: "Iterator[int | None]", done: "list[tuple[int, Act, Answer]]"
+) -> Script:
+    """The script as the conductor runs it; `first_fix_ms` yields None until the fix is known.
+
+    A check-in that is told to wait for a fix is repeated each second, as a gestor in the street
+    would. `done` gets (simulated ms, act, last answer). Ends early when `first_fix_ms` ends.
+    """
+    ms, origin = 0, None
+    while origin is None:
+        try:
+            origin = next(first_fix_ms)
+        except StopIteration:
+            return
+        if origin is None:
+            ms = yield ms + _WAIT_MS
+    for act in acts:
+        ms = yield origin + act.at_ms
+        answer = yield act.intent, act.args
+        began = ms
+        while answer["code"] == "waiting_fix" and ms - began < _PATIENCE_MS:
+            ms = yield ms + _WAIT_MS
+            answer = yield act.intent, act.args
+        done.append((ms, act, answer))
+
+
+__all__ = ["Act", "Case", "Generator", "perform", "read_case", "read_script"]
