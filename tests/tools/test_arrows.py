@@ -80,7 +80,15 @@ def test_signing_in_python_is_for_the_handheld_only() -> None:
 
 def test_the_shared_package_needs_nothing() -> None:
     """protocol/ imports only what both VMs have."""
-    both = {"ronda_protocol", "hashlib", "struct", "binascii", "micropython", "typing"}
+    both = {
+        "ronda_protocol",
+        "collections",
+        "hashlib",
+        "struct",
+        "binascii",
+        "micropython",
+        "typing",
+    }
     for path in files("protocol/ronda_protocol"):
         foreign = imports(path) - both
         assert not foreign, f"{path.name} imports {sorted(foreign)}"
