@@ -89,16 +89,16 @@ class Client:
         self._due.clear()
         self._sent_at = self._board.link_ms()
         self._expect("open")
-        self._tasks = [None, None]  # the reader; the last ping
-        self._tasks += [self._task(self._watch()), self._task(work())]
+        self._reader = self._ping = None
+        tasks = [self._task(self._watch()), self._task(work())]
         try:
             await self._over.wait()
         finally:
-            await self._end()
+            await self._end(tasks)
         raise MqttError(self.code)
 
-    async def _end(self):
-        for task in self._tasks:
+    async def _end(self, tasks):
+        for task in tasks + [self._reader, self._ping]:
             if task:
                 task.cancel()
                 try:
@@ -109,7 +109,7 @@ class Client:
         stream, self._stream = self._stream, None
         if stream:
             try:
-                await asyncio.wait_for_ms(stream.close(), 5000)
+                await asyncio.wait_for(stream.close(), 5)
             except (Exception, asyncio.CancelledError):
                 pass  # it is over either way
         self._on_change()
@@ -144,7 +144,7 @@ class Client:
 
         Returns the broker's session-present flag; without a session nothing is repeated."""
         self._stream = stream
-        self._tasks[0] = self._task(self._read())
+        self._reader = self._task(self._read())
         start = b"\x00\x04MQTT\x04\xac\x00" + bytes([_KEEP_ALIVE_S])
         name = _string(self._id)
         packet = _packet(0x10, start, name, _string(will_topic), _string(will), name)
@@ -223,7 +223,7 @@ class Client:
             if self._reply is not None and "ping" not in due and "write" not in due:
                 if board.ticks_diff(now, self._sent_at) >= _PING_AFTER_MS:
                     self._expect("ping")
-                    self._tasks[1] = self._task(self._send(b"\xc0\x00"))
+                    self._ping = self._task(self._send(b"\xc0\x00"))
             self._on_change()
 
     # --- in ---

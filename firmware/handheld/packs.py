@@ -70,11 +70,11 @@ def admit(board, device, manifest, keep):
 
 
 def load(board, trust, clock, pack_type, data=None):
-    """The verified pack of a type (not trust) on flash, or in `data` without keeping it.
+    """(pack, whether its version is new here): of a type, not trust, verified.
 
-    Its `fresh` says that this version is seen for the first time.
-    PackError: missing, type, scope, requires, old, signer (unknown, revoked, wrong role, not
-    valid now), signature, time (the pack's own validity), and those of ronda_protocol.pack."""
+    From its file, or from `data` without keeping it. PackError: missing, type, scope, requires,
+    old, signer (unknown, revoked, wrong role, not valid now), signature, time (the pack's own
+    validity), and those of ronda_protocol.pack."""
     found = read(board, pack_type, data)
     now = clock.utc() if clock.trusted() else None
     public = trust.key(found.sign1.kid, pack.role_for(pack_type), now)
@@ -84,5 +84,4 @@ def load(board, trust, clock, pack_type, data=None):
         raise pack.PackError("signature")
     if not trust.valid(found.manifest, now):
         raise pack.PackError("time")
-    found.fresh = admit(board, trust.device, found.manifest, data is None)
-    return found
+    return found, admit(board, trust.device, found.manifest, data is None)

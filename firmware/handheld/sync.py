@@ -143,7 +143,7 @@ class Sync:
         if error and self._board.ident.profile == "sim":
             import sys
 
-            sys.print_exception(error, sys.stderr)
+            sys.print_exception(error, sys.stderr)  # type: ignore
 
     async def _follow_link(self):
         while True:

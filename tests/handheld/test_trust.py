@@ -150,8 +150,8 @@ def test_a_version_is_fresh_once():
     trust = Trust(site.board)
     assert trust.load() is True and trust.load() is False
     site.put("cases", site.cases_pack())
-    assert packs.load(site.board, trust, FakeClock(), pack.CASES).fresh
-    assert not packs.load(site.board, trust, FakeClock(), pack.CASES).fresh
+    assert packs.load(site.board, trust, FakeClock(), pack.CASES)[1]
+    assert not packs.load(site.board, trust, FakeClock(), pack.CASES)[1]
 
 
 def test_a_cases_pack_needs_a_gateways_signature_scope_and_time():

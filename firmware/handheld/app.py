@@ -1,0 +1,265 @@
+"""Wires a handheld from its Board and keeps its tasks alive; decides nothing about a visit itself.
+
+Every part may be missing or refuse to start: that is an event in the log, and the rest goes on. A
+task that dies is an event too and starts again; one that keeps dying ends the run, with the reason
+in the report. What is only needed at boot is imported there.
+"""
+
+import asyncio
+import gc
+
+from micropython import const
+from ronda_protocol import bounds, cbor, track
+
+from handheld import log
+from handheld.battery import Battery
+from handheld.clock import Clock
+from handheld.gnss import Gnss
+from handheld.visits import Visits
+
+_DEATHS = const(8)  # in a row, each within 10 minutes of the last: then the run ends
+_LIVED_MS = const(600000)
+_DRAIN_MS = const(60000)  # link time without progress, after which "finish" gives up
+_CHECK_S = const(60)
+
+
+def run(board):
+    """Run until the board says that it is over; the board gets the report as its last call."""
+    return asyncio.run(main(board))
+
+
+async def main(board):
+    """The run, for a loop that is already there. Returns the report."""
+    if not board.signer or not board.ident.device_id:
+        report = {"ended": "unprovisioned"}
+    else:
+        app = App(board)
+        if board.ident.profile != "sim":  # the sim's own ends the process: a bug is loud there
+            asyncio.get_event_loop().set_exception_handler(app.uncaught)
+        tasks = [asyncio.create_task(app.keep(name, task)) for name, task in app.tasks()]
+        await app.over.wait()
+        report = app.report()
+        for task in tasks:
+            task.cancel()
+    board.done(report)
+    return report
+
+
+class App:
+    """The parts of one boot. `over` is set when the run is to end, `ended` says why."""
+
+    def __init__(self, board):
+        self.board = board
+        self.over = asyncio.Event()
+        self.ended = None
+        head = board.nv.get("head") or bytes(4)
+        self.clock = Clock(board, log.next_boot(board.nv))
+        self.log = log.Log(board, self.clock)
+        self.log.open()
+        self.config = self._config()
+        self._manifests = []
+        self._told_future = 0
+        self.cases = None
+        self._load_packs()
+        self.gnss = Gnss(board, self.clock, self.log, self.config.get(4, 15))
+        self.visits = Visits(board, self.clock, self.gnss, self.log, self.cases)
+        self.visits.open()
+        self.battery = Battery(board, self.log)
+        self.sync = None
+        if board.net is None:
+            self._missing("net")
+        elif 3 in self.config:
+            from handheld.sync import Sync
+
+            # What open() has just sealed nobody can have seen before.
+            born = int.from_bytes(head[:4], "big") if head[40:] == self.log.log_id else 0
+            self.sync = Sync(board, self.clock, self.log, self.trust, self.config, born)
+        gc.collect()
+
+    def tasks(self):
+        """(name, function) of every task of this board."""
+        found = [
+            ("tick", self._tick),
+            ("gnss", self.gnss.run),
+            ("battery", self.battery.run),
+            ("finished", self._finished),
+        ]
+        if self.sync:
+            found.append(("sync", self.sync.run))
+        if self.board.intents:
+            found.append(("intents", self._intents))
+        return found
+
+    # --- boot ---
+
+    def _missing(self, *what):
+        self.log.event(track.PART_MISSING, list(what))
+
+    def _config(self):
+        try:
+            with open(self.board.storage + "/config", "rb") as f:
+                config = cbor.decode(f.read())
+            if bounds.is_map(config):
+                return config
+        except (OSError, ValueError):
+            pass
+        self._missing("config")
+        return {}
+
+    def _load_packs(self):
+        """Trust and cases; one that is missing or refused is an event, and there is none."""
+        from ronda_protocol import pack
+
+        from handheld import packs
+        from handheld.cases import Cases
+        from handheld.trust import Trust
+
+        self.trust = Trust(self.board)
+        kind = pack.TRUST
+        try:
+            fresh = self.trust.load()
+            self._applied(self.trust.manifest, fresh)
+            kind = pack.CASES
+            found, fresh = packs.load(self.board, self.trust, self.clock, kind)
+            self.cases = Cases(found.body, found.manifest.version)
+            self._applied(found.manifest, fresh)
+        except pack.PackError as error:
+            name = pack.TYPE_NAMES[kind]
+            if error.code == "missing":
+                self._missing(name)
+            else:
+                self.log.event(track.PACK, [kind, name, 0, 0, error.code])
+
+    def _applied(self, manifest, fresh):
+        self._manifests.append(manifest)
+        if fresh:
+            self._tell_pack(manifest, 1, "")
+
+    def _tell_pack(self, manifest, applied, reason):
+        kind, name = manifest.pack_type, manifest.name
+        self.log.event(track.PACK, [kind, name, manifest.version, applied, reason])
+
+    # --- tasks ---
+
+    async def keep(self, name, task):
+        """Run a task for ever; its deaths are events, too many of them in a row the end."""
+        board, deaths = self.board, 0
+        while True:
+            began = self.clock.ms()
+            try:
+                await task()
+                return  # it has nothing to do on this board
+            except Exception as error:
+                why = type(error).__name__
+                if board.ident.profile == "sim":
+                    import sys
+
+                    sys.print_exception(error, sys.stderr)  # type: ignore
+            gc.collect()
+            deaths = 1 if self.clock.ms() - began > _LIVED_MS else deaths + 1
+            board.tell("died", {"task": name, "why": why})
+            try:
+                self._missing(name, why)
+            except Exception:
+                deaths = _DEATHS  # not even the log works
+            if deaths >= _DEATHS:
+                self._end(name + " " + why)
+            await board.sleep_ms(1000)
+
+    def uncaught(self, _loop, context):
+        """A task that a part started for itself died: its part is not whole any more."""
+        why = type(context["exception"]).__name__
+        self._missing("task", why)
+        self._end("task " + why)
+
+    def _end(self, why):
+        self.ended = self.ended or why
+        self.over.set()
+
+    async def _finished(self):
+        await self.board.finished()
+        self._end("finished")
+
+    async def _tick(self):
+        """Housekeeping, once a second of device time."""
+        board, checked, since = self.board, False, 0
+        while True:
+            await board.sleep_ms(1000)
+            self.clock.ms()
+            self.visits.tick()
+            if board.wdt:
+                board.wdt.feed()
+            since += 1
+            if self.clock.trusted() and (since >= _CHECK_S or not checked):
+                since, checked = 0, True
+                self._check_time()
+
+    def _check_time(self):
+        """A pack that has ended is not used any more; one from the future is told (sim only)."""
+        for manifest in list(self._manifests):
+            if not self.trust.valid(manifest, self.clock.utc()):
+                self._manifests.remove(manifest)
+                if self.cases and manifest.pack_type != self.trust.manifest.pack_type:
+                    self.visits.cases = self.cases = None
+                self._tell_pack(manifest, 0, "time")
+        future = self.trust.future[self._told_future :]
+        if future:
+            self._told_future += len(future)
+            self.log.event(track.FUTURE_PACK, future)
+
+    async def _intents(self):
+        """One intent after another, each with one answer."""
+        intents = self.board.intents
+        while True:
+            name, args = await intents.next()
+            try:
+                if name == "finish":
+                    result = await self._finish()
+                elif name == "sync":
+                    self.log.seal_track()
+                    result = {"ok": True, "code": "sealed"}
+                else:
+                    result = await self.visits.intent(name, args)
+            except Exception as error:
+                intents.answer({"ok": False, "code": "failed", "why": type(error).__name__})
+                raise
+            if name == "shift_start" and result["ok"]:
+                self.battery.note()
+            if name in ("sync", "status"):
+                result["seq"], result["unsent"] = self.log.head, self.log.unsent()
+            intents.answer(result)
+
+    async def _finish(self):
+        """End the day: the shift, what is unsealed, what is unsent. The answer is the report."""
+        if self.visits.in_shift:
+            await self.visits.intent("shift_end", {})
+        self.log.seal_track()
+        board, last, since = self.board, None, 0
+        while self.sync and board.net.up() and self.log.unsent():
+            if self.log.unsent() != last:
+                last, since = self.log.unsent(), board.link_ms()
+            elif board.ticks_diff(board.link_ms(), since) >= _DRAIN_MS:
+                break
+            await board.link_sleep_ms(50)
+        result = self.report()
+        result["ok"], result["code"] = not result["unsent"], "finished"
+        return result
+
+    def report(self):
+        """What the simulator prints at the end."""
+        found = self.log
+        report = {
+            "ended": self.ended,
+            "gnss": self.gnss.report(),
+            "counts": found.counts,
+            "dropped": found.dropped,
+            "head": found.head,
+            "released": found.released,
+            "unsent": found.unsent(),
+            "log": found.log_id.hex(),
+            "open_visit": self.visits.case_id is not None,
+        }
+        if self.sync:
+            for name in ("published", "repeated", "receipts", "links", "refused"):
+                report[name] = getattr(self.sync, name)
+        return report
