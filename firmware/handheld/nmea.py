@@ -45,8 +45,8 @@ class Parser:
         self.hdop = 255
         self.kind = 1
         self.altitude = self.speed = self.course = None
-        # A sentence whose end has not come yet. Its last three bytes stay 0: _join looks back.
-        self._line = bytearray(_LONGEST + 6)
+        # A sentence whose end has not come yet.
+        self._line = bytearray(_LONGEST + 3)
         self._held = 0
         # Fields of the sentence in hand: digits before the point, fraction in 1e-7, how many
         # digits before the point; and whether the last field has a minus.
@@ -87,19 +87,25 @@ class Parser:
         line = self._line
         held = self._held
         self._held = 0
-        for i in range(n):
-            x = data[i]
-            if x < 37 and (x == 36 or x == 10 or x == 13):
-                return i
-            line[held] = x
-            held += 1
-            if line[held - 3] == 42:
-                self._sentence(line, 0, held - 3)
-                return i + 1
-            if held > _LONGEST + 2:
-                return i + 1
-        self._held = held
-        return n
+        # The sentence ends with the second character after its *, which may be held already.
+        star = line.find(b"*", max(held - 2, 0), held)
+        if star >= 0:
+            end = star + 3 - held
+        else:
+            star = data.find(b"*", 0, n)
+            end = star + 3 if star >= 0 else n + 1
+        stop = min(end, n)
+        if held + stop > _LONGEST + 3 or data.find(b"$", 0, stop) >= 0:
+            return 0
+        if not _one_line(data, 0, stop):
+            return 0
+        for i in range(stop):
+            line[held + i] = data[i]
+        if stop == end:
+            self._sentence(line, 0, held + end - 3)
+        else:
+            self._held = held + stop
+        return stop
 
     def idle(self):
         """The line is quiet: an epoch that has RMC and GGA ends now, not when the next begins."""
