@@ -30,7 +30,10 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     """The program for these arguments: with the one command they name, or with all of them."""
     texts.use_from_arguments(arguments)
     app = typer.Typer(
-        no_args_is_help=True, help=texts.say("cli.help"), pretty_exceptions_enable=False
+        no_args_is_help=True,
+        help=texts.say("cli.help"),
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # help texts hold square brackets
     )
     _add_globals(app)
     named = _named(arguments)
@@ -38,6 +41,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         if named is None or named == name:
             module = importlib.import_module(module_name)
             if hasattr(module, "app"):
+                module.app.rich_markup_mode = None
                 app.add_typer(module.app, name=name)
             else:
                 function = getattr(module, name)
