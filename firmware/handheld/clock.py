@@ -85,7 +85,7 @@ class Clock:
         ms = self.ms()
         within = 1 + late_s
         ours = self._uncertainty(ms)
-        if self._source in (GNSS, GATEWAY) and ours < within:
+        if self._source in (GNSS, GATEWAY) and ours <= within:
             # Of two gateway times that exclude each other the newer one counts.
             apart = abs(utc - self._utc_at(ms))
             if self._source == GNSS or apart <= 1 + within:

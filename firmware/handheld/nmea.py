@@ -11,8 +11,8 @@ from handheld.clock import days_from_civil
 # From $ to *. NMEA 0183 allows 82 characters; proprietary sentences of real receivers reach 120.
 _LONGEST = const(160)
 _E7 = const(10000000)
-# RMC and GGA may round to different digits: 1e-4 minutes in 1e-7 degrees.
-_APART = const(17)
+# RMC and GGA may round to different digits: 1e-3 minutes (under 2 m) in 1e-7 degrees.
+_APART = const(167)
 
 # A field that is empty; any other negative value is no number (a lone letter is -ord).
 _EMPTY = const(-1)

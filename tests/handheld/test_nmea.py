@@ -330,7 +330,7 @@ def test_hostile_fields_are_not_used():
 
 
 def test_two_positions_in_one_epoch_are_none():
-    text = rmc() + gga(place="1207.1244,S,07701.5678,W")
+    text = rmc() + gga(place="1207.1245,S,07701.5678,W")
     assert Fixes(text).counts() == (2, 0, 1, 0, 0)
     # A receiver may round its two sentences to different digits.
     text = rmc(place="1207.1234,S,07701.5678,W") + gga(place="1207.12339,S,07701.567849,W")
