@@ -1,0 +1,226 @@
+"""Alerts for feed/site/alerts: what each kind means and what to do; ids are stable.
+
+An alert names devices, segments and visits, never a debtor, a case or an answer.
+"""
+
+from typing import Any
+
+from ronda_gateway.wording import language, printable
+
+# kind -> (severity, (what es, what en), (what to do es, en))
+KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
+    "quarantined": (
+        "warning",
+        (
+            "un mensaje no se pudo aceptar ({reason}: {detail}); quedó guardado tal como llegó",
+            "a message could not be accepted ({reason}: {detail}); it is kept as it came",
+        ),
+        (
+            "unknown_device: inscribe el equipo. wrong_topic o bad_signature: revisa las ACL del "
+            "broker y quién usa esa identidad. undecodable: mira quién publica ahí",
+            "unknown_device: enrol the device. wrong_topic or bad_signature: check the broker's "
+            "ACL and who uses that identity. undecodable: see who publishes there",
+        ),
+    ),
+    "quarantine_folded": (
+        "warning",
+        (
+            "demasiados mensajes rechazados por {reason} en una hora; desde aquí solo se cuentan",
+            "too many messages refused for {reason} within an hour; from here on only counted",
+        ),
+        (
+            "busca el origen de la avalancha y córtalo en el broker",
+            "find where the flood comes from and stop it at the broker",
+        ),
+    ),
+    "quarantine_total": (
+        "warning",
+        (
+            "{count} mensajes más rechazados por {reason} en esa hora, contados y no guardados",
+            "{count} more messages refused for {reason} in that hour, counted and not kept",
+        ),
+        ("nada, si la avalancha terminó", "nothing, if the flood is over"),
+    ),
+    "quarantine_purged": (
+        "warning",
+        (
+            "la cuarentena está llena: se borraron los {count} mensajes sin firma más antiguos",
+            "the quarantine is full: the {count} oldest unsigned messages were deleted",
+        ),
+        (
+            "sube quarantine.rows, o corta el origen",
+            "raise quarantine.rows, or stop the source",
+        ),
+    ),
+    "fork": (
+        "alarm",
+        (
+            "el mismo número de segmento llegó con otro contenido, ambos firmados: hay dos copias "
+            "de la clave, o la memoria volvió atrás",
+            "the same segment number came with other contents, both signed: there are two copies "
+            "of the key, or the storage was rolled back",
+        ),
+        (
+            "retira el equipo, compara ambos registros y revoca la clave si hay dos",
+            "take the handheld in, compare both records, revoke the key if there are two",
+        ),
+    ),
+    "revoked": (
+        "alarm",
+        (
+            "llegó un segmento de un equipo revocado; quedó aparte",
+            "a segment of a revoked device arrived; it was set apart",
+        ),
+        ("averigua dónde está el equipo", "find out where the device is"),
+    ),
+    "gap": (
+        "warning",
+        (
+            "faltan los segmentos {first} a {last}; los posteriores ya se reenviaron",
+            "segments {first} to {last} are missing; later ones were forwarded",
+        ),
+        (
+            "espera a que el equipo vuelva a tener red; si no llegan, tráelo a la central",
+            "wait until the handheld has network again; if they do not come, bring it in",
+        ),
+    ),
+    "chain_broken": (
+        "alarm",
+        (
+            "el segmento {seq} no encadena con el {neighbour}: algo se cambió, quitó o insertó",
+            "segment {seq} does not chain to {neighbour}: something was changed, removed or added",
+        ),
+        (
+            "conserva el equipo y verifica ambos con `ronda evidence verify`",
+            "keep the handheld and verify both with `ronda evidence verify`",
+        ),
+    ),
+    "entries_missing": (
+        "alarm",
+        (
+            "faltan los registros {first} a {last} dentro de una cadena completa",
+            "entries {first} to {last} are missing within a complete chain",
+        ),
+        (
+            "revisa los eventos del equipo (recuperación, memoria llena) y su versión",
+            "check the handheld's events (recovery, storage full) and its version",
+        ),
+    ),
+    "entries_repeated": (
+        "alarm",
+        (
+            "los registros {first} a {last} vinieron en dos segmentos",
+            "entries {first} to {last} came in two segments",
+        ),
+        ("revisa la versión del equipo", "check the handheld's version"),
+    ),
+    "log_replaced": (
+        "alarm",
+        (
+            "el equipo empezó un registro nuevo; del anterior faltan {missing} segmentos",
+            "the handheld began a new log; {missing} segments of the one before are missing",
+        ),
+        (
+            "si nadie lo formateó a propósito, retíralo: los que faltan pueden estar perdidos",
+            "if nobody formatted it on purpose, take it in: the missing ones may be lost",
+        ),
+    ),
+    "declared_lost": (
+        "alarm",
+        (
+            "el equipo declara ilegibles los segmentos {first} a {last}: {why}",
+            "the handheld declares segments {first} to {last} unreadable: {why}",
+        ),
+        ("tráelo a la central para leer su memoria", "bring it in to have its storage read"),
+    ),
+    "verdict_mismatch": (
+        "alarm",
+        (
+            "el veredicto del cerco calculado aquí no es el del equipo",
+            "the fence verdict computed here is not the handheld's",
+        ),
+        (
+            "comprueba que fence.uere_dm sea el de la placa; si lo es, revisa el firmware",
+            "check that fence.uere_dm is the board's; if so, examine the firmware",
+        ),
+    ),
+    "policy_mismatch": (
+        "alarm",
+        (
+            "la visita se abrió de un modo que su veredicto no permite",
+            "the visit was opened in a way that its verdict does not allow",
+        ),
+        ("revisa el firmware de ese equipo", "examine that handheld's firmware"),
+    ),
+    "unreadable": (
+        "alarm",
+        (
+            "el segmento {seq} está firmado pero no se puede leer ({why}); queda guardado",
+            "segment {seq} is signed but cannot be read ({why}); it is kept",
+        ),
+        (
+            "actualiza la pasarela; si ya está al día, revisa el firmware del equipo",
+            "upgrade the gateway; if it is current, examine the handheld's firmware",
+        ),
+    ),
+    "parts_withheld": (
+        "warning",
+        (
+            "el segmento {seq} llegó sin sus partes {parts}: no hay qué reenviar aún",
+            "segment {seq} came without its parts {parts}: there is nothing to forward yet",
+        ),
+        (
+            "pide el segmento completo al equipo o a quien lo entregó",
+            "ask the handheld, or whoever handed it in, for the whole segment",
+        ),
+    ),
+    "held_full": (
+        "warning",
+        (
+            "el equipo está inscrito y sin habilitar, y ya hay {count} segmentos suyos esperando",
+            "the device is enrolled and not enabled, and {count} of its segments wait already",
+        ),
+        (
+            "habilítalo con `ronda fleet enable`; el equipo conserva lo que no cupo",
+            "enable it with `ronda fleet enable`; the handheld keeps what did not fit",
+        ),
+    ),
+    "set_aside": (
+        "alarm",
+        (
+            "un evento no cabe en el broker de la central ({why}) y quedó apartado",
+            "an event does not fit the back office's broker ({why}) and was set aside",
+        ),
+        (
+            "sube el límite de tamaño del broker y feed.max_bytes; el evento sigue guardado",
+            "raise the broker's size limit and feed.max_bytes; the event is still stored",
+        ),
+    ),
+    "internal": (
+        "alarm",
+        (
+            "un fallo de la pasarela impidió tratar un mensaje ({detail}); quedó en cuarentena",
+            "a fault of the gateway kept it from treating a message ({detail}); it is quarantined",
+        ),
+        (
+            "envía el registro de la pasarela a quien la mantiene",
+            "send the gateway's log to whoever maintains it",
+        ),
+    ),
+}
+
+
+def describe(kind: str, device: str, at: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """The data of an alert: its fields, what it means and what to do, in RONDA_LANG."""
+    severity, what, todo = KINDS[kind]
+    lang = 1 if language() == "en" else 0
+    told = {name: printable(value) for name, value in fields.items()}
+    return {
+        "kind": kind,
+        "severity": severity,
+        "device": device,
+        "at": at,
+        **fields,
+        "text": what[lang].format(**told),
+        "todo": todo[lang],
+    }

@@ -1,0 +1,152 @@
+"""The hash chain of one device log: where a segment belongs, what is missing, what is forked.
+
+Pure: what is stored already comes in through a lookup. Durable and receipted is everything up
+to `upto` plus the ranges beyond it.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ronda_protocol.segment import FIRST_PREV
+
+LINKED = "linked"
+GAP = "gap"
+BROKEN = "broken"
+
+# seq -> (chain hash, previous hash) of a stored segment of this log, or None.
+Stored = Callable[[int], tuple[bytes, bytes] | None]
+
+
+@dataclass(slots=True)
+class Range:
+    """Stored segments first..last in one row; `head` is the chain hash of last."""
+
+    first: int
+    last: int
+    head: bytes
+
+
+@dataclass(slots=True)
+class LogState:
+    """What is stored of one log.
+
+    `numbered`: entries up to that number are accounted for, -1 until the first track of a log
+    that continues another's numbers; `loose`: numbers of visits beyond it.
+    """
+
+    key: int
+    device: str
+    log_id: bytes
+    upto: int = 0
+    head: bytes = FIRST_PREV
+    max_seq: int = 0
+    beyond: list[Range] = field(default_factory=list[Range])
+    numbered: int = 0
+    loose: list[int] = field(default_factory=list[int])
+    revoked_upto: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a segment is to its log: new, repeat or fork, and how it hangs together.
+
+    `gap` is the range newly known to be missing, `clashes` the (seq, neighbour's seq) pairs whose
+    hashes do not fit.
+    """
+
+    kind: str
+    link: str = LINKED
+    gap: tuple[int, int] | None = None
+    clashes: tuple[tuple[int, int], ...] = ()
+
+
+def place(state: LogState, seq: int, prev: bytes, chain: bytes, stored: Stored) -> Placed:
+    """Where a segment belongs. Looks nothing up for the next one in order, the usual case."""
+    if seq == state.upto + 1 and prev == state.head and not state.beyond:
+        return Placed("new")
+    old = stored(seq) if seq <= state.max_seq else None
+    if old is not None:
+        return Placed("repeat" if old[0] == chain else "fork")
+    clashes: list[tuple[int, int]] = []
+    before = FIRST_PREV if seq == 1 else _chain_of(stored(seq - 1))
+    if before is not None and before != prev:
+        clashes.append((seq, seq - 1))
+    after = stored(seq + 1) if seq < state.max_seq else None
+    if after is not None and after[1] != chain:
+        clashes.append((seq + 1, seq))
+    link = GAP if seq > state.upto + 1 else LINKED
+    if clashes and clashes[0][0] == seq:
+        link = BROKEN
+    gap = (state.max_seq + 1, seq - 1) if seq > state.max_seq + 1 else None
+    return Placed("new", link, gap, tuple(clashes))
+
+
+def _chain_of(row: tuple[bytes, bytes] | None) -> bytes | None:
+    return row[0] if row else None
+
+
+def add(state: LogState, seq: int, chain: bytes) -> int:
+    """Take a new segment into the state; the upto before it (the same when there is a gap)."""
+    was = state.upto
+    state.max_seq = max(state.max_seq, seq)
+    if seq == was + 1:
+        state.upto, state.head = seq, chain
+        while state.beyond and state.beyond[0].first == state.upto + 1:
+            joined = state.beyond.pop(0)
+            state.upto, state.head = joined.last, joined.head
+    else:
+        _add_beyond(state.beyond, seq, chain)
+    return was
+
+
+def _add_beyond(beyond: list[Range], seq: int, chain: bytes) -> None:
+    at = bisect_left(beyond, seq, key=lambda r: r.first)
+    before = beyond[at - 1] if at else None
+    after = beyond[at] if at < len(beyond) else None
+    if before and before.last + 1 == seq:
+        before.last, before.head = seq, chain
+        if after and after.first == seq + 1:
+            before.last, before.head = after.last, after.head
+            del beyond[at]
+    elif after and after.first == seq + 1:
+        after.first = seq
+    else:
+        beyond.insert(at, Range(seq, seq, chain))
+
+
+def count_numbers(
+    state: LogState, numbers: list[int], is_visit: bool
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Account for the entry numbers (flat ranges) of a segment now within upto.
+
+    Returns the ranges that are missing and those seen before. A visit is sealed at once, so its
+    number may come before those of the open track; a track segment holds every other entry up to
+    its last: what is then still missing was never sealed.
+    """
+    first, count = numbers[0], numbers[1]
+    if state.numbered < 0 and not is_visit:
+        state.numbered = min([first, *state.loose]) - 1
+    if len(numbers) == 2 and first == state.numbered + 1 and not state.loose:
+        state.numbered += count
+        return [], []
+    spans = [(numbers[i], numbers[i] + numbers[i + 1] - 1) for i in range(0, len(numbers), 2)]
+    if is_visit:
+        if first <= state.numbered or first in state.loose:
+            return [], spans
+        insort(state.loose, first)
+        return [], []
+    last = spans[-1][1]
+    early = [n for n in state.loose if n <= last]
+    state.loose = state.loose[len(early) :]
+    missing: list[tuple[int, int]] = []
+    again: list[tuple[int, int]] = []
+    expected = state.numbered + 1
+    for low, high in sorted(spans + [(n, n) for n in early]):
+        if low > expected:
+            missing.append((expected, low - 1))
+        elif low < expected:
+            again.append((low, min(high, expected - 1)))
+        expected = max(expected, high + 1)
+    state.numbered = expected - 1
+    return missing, again

@@ -1,0 +1,152 @@
+"""What a segment holds becomes rows and feed events; a visit is judged, and judged again later.
+
+Works within one transaction; the chain verdict comes from the caller.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+from ronda_protocol import cbor, segment, track, visit
+
+from ronda_gateway import schema
+from ronda_gateway.chain import LogState
+from ronda_gateway.feed import utc_offset
+from ronda_gateway.judge import judge
+from ronda_gateway.pipeline import Accepted
+from ronda_gateway.settings import FenceSettings
+from ronda_gateway.transaction import Transaction
+
+_NO_QUALITY = (None,) * 7
+
+
+class Contents:
+    """Rows and events of accepted segments, in the transaction `work`."""
+
+    def __init__(self, work: Transaction, fence: FenceSettings, counters: Counter[str]) -> None:
+        self._work = work
+        self._fence = fence
+        self._counters = counters
+
+    def take(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
+        """Store and tell what is there; without its main part there is nothing to tell yet."""
+        sealed = accepted.sealed
+        if accepted.status != schema.STORED or sealed is None:
+            return
+        is_visit = sealed.header.body == segment.VISIT_BODY
+        if (segment.EVIDENCE if is_visit else segment.TRACK) in sealed.withheld:
+            names = ", ".join(segment.PART_NAMES[number] for number in sealed.withheld)
+            alert(self._work, "parts_withheld", accepted, at, parts=names)
+        elif is_visit:
+            self._visit(state, accepted, link, at)
+        else:
+            self._track(state, accepted, sealed.header.stamp, at)
+
+    def _track(self, state: LogState, accepted: Accepted, base: list[Any], at: int) -> None:
+        work, key, seq = self._work, state.key, accepted.seq
+        offset = utc_offset(base, accepted.entries)
+        fixes = work.rows(schema.fixes)
+        for entry in accepted.entries:
+            kind, number, ms = entry[0], entry[1], entry[2]
+            utc = None if offset is None else (ms + offset) // 1000
+            if kind == track.FIX:
+                quality = entry[8] or _NO_QUALITY
+                fixes.append((key, seq, number, ms, utc, *entry[3:8], quality[6], *quality[:6]))
+            elif kind == track.BATTERY:
+                work.rows(schema.batteries).append((key, seq, number, ms, utc, *entry[3:6]))
+            else:
+                data = cbor.encode(entry[4])
+                work.rows(schema.events).append((key, seq, number, ms, utc, entry[3], data))
+                if entry[3] == track.LOST:
+                    self._declared_lost(accepted, number, entry[4], at)
+        work.publish(*self._work.feed.entries(accepted, at))
+
+    def _declared_lost(self, accepted: Accepted, number: int, data: Any, at: int) -> None:
+        told: list[Any] = [*data, None, None, None] if isinstance(data, list) else [None] * 3
+        key = f"{accepted.device.id}/{accepted.log_id.hex()}/{number}"
+        self._work.alert(
+            "declared_lost",
+            key,
+            accepted.device.id,
+            at,
+            log=accepted.log_id.hex(),
+            first=_number(told[0]),
+            last=_number(told[1]),
+            why=str(told[2])[:32],
+        )
+
+    def _visit(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
+        found, header = accepted.visit, accepted.header
+        assert found is not None and header is not None
+        evidence = found.evidence
+        verdicts = self._verdicts(accepted, link, at)
+        self._counters["visits"] += 1
+        self._work.rows(schema.visits).append(
+            (
+                _visit_id(accepted),
+                state.key,
+                accepted.seq,
+                header.numbers[0],
+                state.device,
+                evidence["portfolio"],
+                evidence["case_id"],
+                visit.ENDED_NAMES[int(evidence["ended"])],
+                visit.POLICY_NAMES[int(evidence["opened"])],
+                evidence.get("outcome"),
+                evidence["check_in"][2],
+                at,
+                verdicts["overall"],
+                link,
+                0,
+                json.dumps(verdicts),
+            )
+        )
+        self._work.publish(self._work.feed.visit(accepted, verdicts, at))
+
+    def _verdicts(self, accepted: Accepted, link: str, at: int) -> dict[str, Any]:
+        """The judgement of a visit; its alarms have stable ids, so judging again raises none."""
+        found = accepted.visit
+        assert found is not None
+        judged = judge(found.evidence, link, self._fence.uere_dm, self._fence.search_m)
+        for kind, fields in judged.alarms.items():
+            alert(self._work, kind, accepted, at, visit_id=_visit_id(accepted), **fields)
+        return judged.verdicts
+
+    def retell(self, state: LogState, accepted: Accepted, link: str, why: str, at: int) -> None:
+        """Judge a visit again and tell the change as `<visit id>/v<n>`, if it was told before.
+
+        `why`: chain (a gap closed) or parts (withheld ones arrived).
+        """
+        table, connection = schema.visits, self._work.connection
+        here = sa.and_(table.c.log == state.key, table.c.seq == accepted.seq)
+        told = connection.scalar(sa.select(table.c.version).where(here))
+        if told is None or accepted.visit is None:
+            return
+        verdicts = self._verdicts(accepted, link, at)
+        connection.execute(
+            table.update()
+            .where(here)
+            .values(
+                version=told + 1,
+                link=link,
+                overall=verdicts["overall"],
+                verdicts=json.dumps(verdicts),
+            )
+        )
+        self._work.publish(self._work.feed.verdict(accepted, verdicts, told + 1, why, at))
+
+
+def alert(work: Transaction, kind: str, accepted: Accepted, at: int, **fields: Any) -> None:
+    """Raise an alert about one segment: one of a kind for each seq."""
+    device, log = accepted.device.id, accepted.log_id.hex()
+    fields = {"log": log, "seq": accepted.seq, **fields}
+    work.alert(kind, f"{device}/{log}/{fields['seq']}", device, at, **fields)
+
+
+def _visit_id(accepted: Accepted) -> str:
+    return visit.visit_id(accepted.device.id, accepted.log_id, accepted.seq)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,283 @@
+"""What the back office is told: CloudEvents 1.0 in JSON (structured mode), as outbox rows.
+
+Pure. Ids are stable (the visit id; `<visit-style id>/positions` and so on for segments), so that
+a consumer can drop repeats. Describes, never judges.
+"""
+
+import base64
+import json
+from typing import Any, cast
+
+from ronda_protocol import segment, track, visit
+from ronda_protocol.bounds import MAX_UTC, is_uint
+
+from ronda_gateway.clock import iso
+from ronda_gateway.pipeline import Accepted, Visit
+
+DESTINATION = "feed"
+WAITING, SENT, ASIDE = 0, 1, 2
+
+# CloudEvents types.
+VISIT = "ronda.visit"
+VISIT_VERDICT = "ronda.visit.verdict"
+POSITIONS = "ronda.positions"
+BATTERY = "ronda.battery"
+EVENTS = "ronda.events"
+ALERT = "ronda.alert"
+
+_SOURCES = ("none", "gnss", "gateway", "rtc")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+OutboxRow = tuple[object, ...]
+
+
+class Feed:
+    """Makes outbox rows for one site; `root` is the root of all topics."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def _row(
+        self, topic: str, kind: str, event_id: str, device: str, at: int, *, data: dict[str, Any]
+    ) -> OutboxRow:
+        event = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": self.root,
+            "type": kind,
+            "subject": device,
+            "time": iso(at),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        payload = _encode(event).encode()
+        topic = f"{self.root}/feed/{topic}"
+        return (None, DESTINATION, topic, event_id, WAITING, at, None, payload)
+
+    def entries(self, accepted: Accepted, at: int) -> list[OutboxRow]:
+        """At most three events of a track segment: its positions, battery readings, log events."""
+        header = accepted.header
+        assert header is not None
+        offset = utc_offset(header.stamp, accepted.entries)
+        found: dict[int, list[dict[str, Any]]] = {}
+        for entry in accepted.entries:
+            if entry[0] in _READABLE:
+                found.setdefault(entry[0], []).append(_READABLE[entry[0]](entry, offset))
+        log = accepted.log_id.hex()
+        device = accepted.device.id
+        rows: list[OutboxRow] = []
+        for kind, (name, event_type) in _TRACK_FEEDS.items():
+            if kind not in found:
+                continue
+            data: dict[str, Any] = {
+                "device": device,
+                "log": log,
+                "seq": accepted.seq,
+                "boot": header.stamp[0],
+                "stamp": stamp(header.stamp),
+                "received_at": at,
+                "entries": found[kind],
+            }
+            event_id = f"{device}/{log}/{accepted.seq}/{name}"
+            rows.append(self._row(f"site/{name}", event_type, event_id, device, at, data=data))
+        return rows
+
+    def visit(self, accepted: Accepted, verdicts: dict[str, Any], at: int) -> OutboxRow:
+        """The one event of a visit; needs its evidence."""
+        found = accepted.visit
+        assert found is not None
+        visit_id = visit.visit_id(accepted.device.id, accepted.log_id, accepted.seq)
+        data = {
+            "visit_id": visit_id,
+            **describe(accepted, found, at),
+            "verdicts": verdicts,
+            "signature_verified": True,
+            "evidence": base64.b64encode(accepted.raw).decode(),
+        }
+        topic = f"{found.evidence['portfolio']}/visits"
+        return self._row(topic, VISIT, visit_id, accepted.device.id, at, data=data)
+
+    def verdict(
+        self, accepted: Accepted, verdicts: dict[str, Any], version: int, why: str, at: int
+    ) -> OutboxRow:
+        """A later change to a visit that was told already: `<visit id>/v<n>`, never a second
+        visit. `why`: chain, or parts (then the now fuller segment is in `sealed`)."""
+        found = accepted.visit
+        assert found is not None
+        visit_id = visit.visit_id(accepted.device.id, accepted.log_id, accepted.seq)
+        data: dict[str, Any] = {
+            "visit_id": visit_id,
+            "version": version,
+            "changed": why,
+            "case_id": found.evidence["case_id"],
+            "portfolio": found.evidence["portfolio"],
+            "verdicts": verdicts,
+            "at": at,
+        }
+        if why == "parts":
+            data["parts"] = _parts(accepted)
+            data["answers"] = found.answers
+            data["promise"] = found.promise
+            data["sealed"] = base64.b64encode(accepted.raw).decode()
+        topic = f"{found.evidence['portfolio']}/visits"
+        event_id = f"{visit_id}/v{version}"
+        return self._row(topic, VISIT_VERDICT, event_id, accepted.device.id, at, data=data)
+
+    def alert(self, alert_id: str, device: str, at: int, data: dict[str, Any]) -> OutboxRow:
+        """An alert for the agency alone."""
+        return self._row("site/alerts", ALERT, alert_id, device, at, data=data)
+
+
+def describe(accepted: Accepted, found: Visit, at: int) -> dict[str, Any]:
+    """A visit in readable names: integers with units, UTC seconds, positions in 1e-7 degrees."""
+    header = accepted.header
+    assert header is not None
+    evidence = found.evidence
+    version, quality, _, lat, lon, radius = evidence["place"]
+    form = evidence.get("form")
+    return {
+        "device": accepted.device.id,
+        "log": accepted.log_id.hex(),
+        "seq": accepted.seq,
+        "number": header.numbers[0],
+        "kid": accepted.kid.hex(),
+        "chain": accepted.chain.hex(),
+        "firmware": header.fw_version,
+        "ended": visit.ENDED_NAMES[evidence["ended"]],
+        "opened": visit.POLICY_NAMES[evidence["opened"]],
+        "case_id": evidence["case_id"],
+        "portfolio": evidence["portfolio"],
+        "creditor": evidence["creditor"],
+        "gestor": evidence.get("gestor"),
+        "place": {
+            "version": version,
+            "quality": visit.QUALITY_NAMES[quality],
+            "shape": "circle",
+            "lat_e7": lat,
+            "lon_e7": lon,
+            "radius_dm": radius,
+        },
+        "check_in": _moment(evidence, "check_in"),
+        "close": _moment(evidence, "close") if evidence.get("close") else None,
+        "outcome": evidence.get("outcome"),
+        "answers": found.answers,
+        "promise": found.promise,
+        "battery": _battery_reading(evidence.get("battery")),
+        "attempts": evidence.get("attempts"),
+        "form": {"id": form[0], "hash": form[1].hex()} if form else None,
+        "cases_version": evidence.get("cases_version"),
+        "parts": _parts(accepted),
+        "clocks": {
+            "handheld": stamp(evidence["check_in"]),
+            "sealed": stamp(header.stamp),
+            "gateway": at,
+        },
+    }
+
+
+def _parts(accepted: Accepted) -> dict[str, str]:
+    sealed = accepted.sealed
+    assert sealed is not None
+    return {
+        segment.PART_NAMES[number]: "present" if number in sealed.parts else "withheld"
+        for number in sorted(sealed.header.parts)
+    }
+
+
+def _moment(evidence: dict[str, Any], name: str) -> dict[str, Any]:
+    packed = evidence.get(f"{name}_fixes")
+    stamped = evidence[name]
+    fixes = visit.unpack_window(packed, stamped[1]) if packed is not None else []
+    offset = None if stamped[2] is None else stamped[2] * 1000 - stamped[1]
+    return {
+        "stamp": stamp(stamped),
+        "utc": stamped[2],
+        "fixes": [_fix(fix, offset) for fix in fixes],
+        "verdict": evidence.get(f"{name}_verdict"),
+    }
+
+
+def _battery_reading(value: list[Any] | None) -> dict[str, Any] | None:
+    return None if value is None else dict(zip(("mv", "percent", "source"), value, strict=True))
+
+
+def stamp(value: list[Any]) -> dict[str, Any]:
+    """A stamp by name: boot, ms since it, UTC seconds or null, source, uncertainty in seconds."""
+    boot, ms, utc, source, uncertainty = value
+    return {
+        "boot": boot,
+        "ms": ms,
+        "utc": utc,
+        "source": _SOURCES[source],
+        "uncertainty_s": uncertainty,
+    }
+
+
+def utc_offset(base: list[Any], entries: list[list[Any]]) -> int | None:
+    """Milliseconds to add to ms since boot for UTC, from the base stamp or, where it has none,
+    from the first time_set event of the segment; None when no time was known."""
+    if base[2] is not None:
+        return base[2] * 1000 - base[1]
+    for entry in entries:
+        if entry[0] == track.EVENT and entry[3] == track.TIME_SET:
+            data: object = entry[4]
+            utc: object = cast(list[object], data)[0] if isinstance(data, list) and data else None
+            if is_uint(utc, MAX_UTC):
+                return cast(int, utc) * 1000 - entry[2]
+    return None
+
+
+def _fix(entry: list[Any], offset: int | None) -> dict[str, Any]:
+    return {
+        "number": entry[1],
+        "ms": entry[2],
+        "utc": None if offset is None else (entry[2] + offset) // 1000,
+        "lat_e7": entry[3],
+        "lon_e7": entry[4],
+        "hdop": entry[5],
+        "satellites": entry[6],
+        "fix_type": entry[7],
+        "quality": entry[8],
+    }
+
+
+def _battery(entry: list[Any], offset: int | None) -> dict[str, Any]:
+    return {
+        "number": entry[1],
+        "ms": entry[2],
+        "utc": None if offset is None else (entry[2] + offset) // 1000,
+        "mv": entry[3],
+        "percent": entry[4],
+        "source": entry[5],
+    }
+
+
+def _event(entry: list[Any], offset: int | None) -> dict[str, Any]:
+    return {
+        "number": entry[1],
+        "ms": entry[2],
+        "utc": None if offset is None else (entry[2] + offset) // 1000,
+        "code": entry[3],
+        "name": track.event_name(entry[3]),
+        "data": plain(entry[4]),
+    }
+
+
+def plain(value: Any) -> Any:
+    """A CBOR value for JSON: bytes as {"hex": …}, maps as {"map": [[key, value]…]}."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, list):
+        return [plain(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        pairs = cast(dict[Any, Any], value).items()
+        return {"map": [[plain(key), plain(item)] for key, item in pairs]}
+    return value
+
+
+_READABLE = {track.FIX: _fix, track.BATTERY: _battery, track.EVENT: _event}
+_TRACK_FEEDS = {
+    track.FIX: ("positions", POSITIONS),
+    track.BATTERY: ("battery", BATTERY),
+    track.EVENT: ("events", EVENTS),
+}

@@ -1,0 +1,310 @@
+"""One transaction's accepted segments: place in the chain, rows, receipts to send, alerts.
+
+Lives as long as its transaction, and changes log states that the caller drops when it does not
+commit. What a segment holds is `contents.py`'s.
+"""
+
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+from ronda_protocol import cbor, receipt, segment
+
+from ronda_gateway import chain, fleet, pipeline, schema
+from ronda_gateway.apart import Apart
+from ronda_gateway.chain import LogState, Range
+from ronda_gateway.contents import Contents, alert
+from ronda_gateway.pipeline import Accepted, Device, Message
+from ronda_gateway.settings import FenceSettings
+from ronda_gateway.transaction import Transaction
+
+LogName = tuple[str, bytes]
+"""A device id and a log id."""
+
+
+class Group:
+    """`touched` says which logs to receipt after the commit, with dispositions by seq."""
+
+    def __init__(
+        self,
+        work: Transaction,
+        apart: Apart,
+        fence: FenceSettings,
+        states: dict[LogName, LogState],
+        counters: Counter[str],
+    ) -> None:
+        self._work = work
+        self._connection = work.connection
+        self._apart = apart
+        self._states = states
+        self._counters = counters
+        self._contents = Contents(work, fence, counters)
+        self._pending: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self.touched: dict[LogName, dict[int, int]] = {}
+
+    def take(self, accepted: Accepted, message: Message) -> None:
+        """Store a segment, or set it apart; `message` is what it came in."""
+        at = message.at
+        state = self._state(accepted, at)
+        placed = chain.place(
+            state,
+            accepted.seq,
+            accepted.prev,
+            accepted.chain,
+            lambda seq: self._stored(state, seq),
+        )
+        if placed.kind == "repeat":
+            self._counters["repeats"] += 1
+            self._repeat(state, accepted, at)
+        elif accepted.device.state == fleet.REVOKED:
+            self._set_apart(accepted, message, pipeline.REVOKED, receipt.HELD)
+        elif placed.kind == "fork" or self._continues_fork(placed, accepted):
+            self._set_apart(accepted, message, pipeline.FORK, receipt.QUARANTINED)
+        else:
+            self._counters["stored"] += 1
+            self._new(state, placed, accepted, at)
+
+    def _continues_fork(self, placed: chain.Placed, accepted: Accepted) -> bool:
+        return placed.link == chain.BROKEN and self._apart.is_fork_branch(
+            self._work, accepted.device.id, accepted.log_id, accepted.seq, accepted.prev
+        )
+
+    def _set_apart(
+        self, accepted: Accepted, message: Message, reason: str, disposition: int
+    ) -> None:
+        """Quarantine a validly signed segment; receipted, by disposition, when it was kept."""
+        self._counters["quarantined"] += 1
+        device, detail = accepted.device.id, f"seq {accepted.seq}"
+        if self._apart.quarantine(self._work, device, message, reason, detail, signed=accepted):
+            self._touch(accepted, disposition)
+
+    def _touch(self, accepted: Accepted, disposition: int = 0) -> None:
+        told = self.touched.setdefault((accepted.device.id, accepted.log_id), {})
+        if disposition:
+            told[accepted.seq] = disposition
+
+    def _new(self, state: LogState, placed: chain.Placed, accepted: Accepted, at: int) -> None:
+        header = accepted.header
+        row = (
+            state.key,
+            accepted.seq,
+            accepted.status,
+            header.body if header else None,
+            accepted.kid,
+            accepted.prev,
+            accepted.chain,
+            placed.link,
+            *_storable(header.stamp if header else [None] * 5),
+            header.fw_version if header else None,
+            cbor.encode(header.numbers) if header else None,
+            at,
+            accepted.raw,
+        )
+        self._work.rows(schema.segments).append(row)
+        self._pending[state.key, accepted.seq] = (accepted.chain, accepted.prev)
+        was = chain.add(state, accepted.seq, accepted.chain)
+        self._touch(accepted, accepted.status)
+        self._chain_alerts(placed, accepted, at)
+        self._unreadable(accepted, at)
+        self._contents.take(state, accepted, placed.link, at)
+        if state.upto > was + 1:
+            self._advanced(state, accepted.device, was, at)
+        elif state.upto > was and header:
+            self._count(state, accepted.seq, header.numbers, header.body, at)
+
+    def _chain_alerts(self, placed: chain.Placed, accepted: Accepted, at: int) -> None:
+        device, log = accepted.device.id, accepted.log_id.hex()
+        if placed.gap:
+            first, last = placed.gap
+            key = f"{device}/{log}/{first}"
+            self._work.alert("gap", key, device, at, log=log, first=first, last=last)
+        for seq, neighbour in placed.clashes:
+            alert(self._work, "chain_broken", accepted, at, seq=seq, neighbour=neighbour)
+
+    def _unreadable(self, accepted: Accepted, at: int) -> None:
+        if accepted.trouble:
+            self._counters["unreadable"] += 1
+            alert(self._work, "unreadable", accepted, at, why=accepted.trouble)
+
+    # ---- a copy of what came before ------------------------------------------------------------
+
+    def _repeat(self, state: LogState, accepted: Accepted, at: int) -> None:
+        """Receipt a repeated segment again; parts it brings that were withheld are added."""
+        self._work.flush()
+        status, link, raw = self._segment_row(state, accepted.seq)
+        self._touch(accepted, status)
+        if accepted.sealed is None or status != schema.STORED:
+            return
+        kept = segment.parse(raw)
+        extra = {n: part for n, part in accepted.sealed.parts.items() if n not in kept.parts}
+        if not extra:
+            return
+        whole = segment.assemble(kept.signed, {**kept.parts, **extra})
+        fuller = pipeline.reopen(accepted.device, whole)
+        self._update_segment(state, accepted.seq, status=fuller.status, raw=whole)
+        self._touch(fuller, fuller.status)
+        self._unreadable(fuller, at)
+        if segment.TRACK in extra or segment.EVIDENCE in extra:
+            self._contents.take(state, fuller, link, at)
+        elif fuller.status == schema.STORED:
+            self._contents.retell(state, fuller, link, "parts", at)
+
+    # ---- a gap that closed ---------------------------------------------------------------------
+
+    def _advanced(self, state: LogState, device: Device, was: int, at: int) -> None:
+        """Segments was+1 to upto now hang together from seq 1: tell what that changes."""
+        self._work.flush()
+        table = schema.segments
+        columns = (table.c.seq, table.c.prev, table.c.chain, table.c.link, table.c.body)
+        query = (
+            sa.select(*columns, table.c.numbers)
+            .where(table.c.log == state.key, table.c.seq >= was, table.c.seq <= state.upto)
+            .order_by(table.c.seq)
+        )
+        before = segment.FIRST_PREV
+        for row in self._connection.execute(query).all():
+            if row.seq > was:
+                link = chain.LINKED if row.prev == before else chain.BROKEN
+                if link != row.link:
+                    self._update_segment(state, row.seq, link=link)
+                    if row.body == segment.VISIT_BODY:
+                        raw = self._segment_row(state, row.seq)[2]
+                        told = pipeline.reopen(device, raw)
+                        self._contents.retell(state, told, link, "chain", at)
+                if row.numbers:
+                    self._count(state, row.seq, cbor.decode(row.numbers), row.body, at)
+            before = row.chain
+
+    def _count(self, state: LogState, seq: int, numbers: list[int], body: int, at: int) -> None:
+        """Account for the entry numbers of a segment now within upto (protocol.md, Entries)."""
+        missing, again = chain.count_numbers(state, numbers, body == segment.VISIT_BODY)
+        log = state.log_id.hex()
+        for kind, spans in (("entries_missing", missing), ("entries_repeated", again)):
+            for first, last in spans:
+                key = f"{state.device}/{log}/{seq}/{first}"
+                fields = {"log": log, "seq": seq, "first": first, "last": last}
+                self._work.alert(kind, key, state.device, at, **fields)
+
+    # ---- logs ----------------------------------------------------------------------------------
+
+    def _state(self, accepted: Accepted, at: int) -> LogState:
+        name = (accepted.device.id, accepted.log_id)
+        state = self._states.get(name)
+        if state is None:
+            state = load_state(self._connection, *name) or self._new_log(accepted, at)
+            self._states[name] = state
+        return state
+
+    def _new_log(self, accepted: Accepted, at: int) -> LogState:
+        device, header, table = accepted.device.id, accepted.header, schema.logs
+        state = LogState(0, device, accepted.log_id)
+        others = self._connection.scalar(
+            sa.select(sa.func.count()).where(table.c.device == device)
+        )
+        previous = header.previous_log if header else None
+        if others or previous:
+            state.numbered = -1
+            self._log_replaced(accepted, previous, at)
+        row = {"device": device, "log_id": accepted.log_id, "first_at": at, "last_at": at}
+        row |= {"upto": 0, "head": state.head, "max_seq": 0, "numbered": state.numbered}
+        query = table.insert().values(**row).returning(table.c.id)
+        state.key = self._connection.scalars(query).one()
+        return state
+
+    def _log_replaced(self, accepted: Accepted, previous: list[Any] | None, at: int) -> None:
+        device, log = accepted.device.id, accepted.log_id.hex()
+        fields: dict[str, object] = {"log": log, "missing": "?"}
+        if previous:
+            log_id, last_seq, _, reason = previous
+            old = load_state(self._connection, device, log_id)
+            stored = old.upto + sum(r.last - r.first + 1 for r in old.beyond) if old else 0
+            fields["missing"] = max(0, last_seq - stored)
+            fields |= {"previous_log": log_id.hex(), "previous_seq": last_seq, "why": reason}
+        self._work.alert("log_replaced", f"{device}/{log}", device, at, **fields)
+
+    def _stored(self, state: LogState, seq: int) -> tuple[bytes, bytes] | None:
+        found = self._pending.get((state.key, seq))
+        if found or seq < 1:
+            return found
+        table = schema.segments
+        row = self._connection.execute(
+            sa.select(table.c.chain, table.c.prev).where(
+                table.c.log == state.key, table.c.seq == seq
+            )
+        ).one_or_none()
+        return (row.chain, row.prev) if row else None
+
+    def _segment_row(self, state: LogState, seq: int) -> tuple[int, str, bytes]:
+        """(status, link, sealed bytes) of a stored segment."""
+        table = schema.segments
+        query = sa.select(table.c.status, table.c.link, table.c.raw)
+        here = query.where(table.c.log == state.key, table.c.seq == seq)
+        row = self._connection.execute(here).one()
+        return row.status, row.link, row.raw
+
+    def _update_segment(self, state: LogState, seq: int, **values: object) -> None:
+        table = schema.segments
+        self._connection.execute(
+            table.update().where(table.c.log == state.key, table.c.seq == seq).values(**values)
+        )
+
+    def finish(self, at: int) -> None:
+        """Insert what was gathered and write the chain heads of the logs that were touched."""
+        self._work.flush()
+        heads: list[dict[str, object]] = []
+        for name in self.touched:
+            state = self._states[name]
+            heads.append(
+                {
+                    "key": state.key,
+                    "upto": state.upto,
+                    "head": state.head,
+                    "max_seq": state.max_seq,
+                    "numbered": state.numbered,
+                    "last_at": at,
+                }
+            )
+        if heads:
+            self._connection.execute(_HEADS, heads)
+
+
+_HEADS = (
+    schema.logs.update()
+    .where(schema.logs.c.id == sa.bindparam("key"))
+    .values({name: sa.bindparam(name) for name in ("upto", "head", "max_seq", "numbered")})
+    .values(last_at=sa.bindparam("last_at"))
+)
+
+
+def _storable(stamp: list[Any]) -> list[Any]:
+    """A stamp for the segments table: ms beyond 63 bits, which no honest boot reaches, as null."""
+    return [value if value is None or value < 1 << 63 else None for value in stamp]
+
+
+def load_state(connection: sa.Connection, device: str, log_id: bytes) -> LogState | None:
+    """What is stored of a log; None when nothing is."""
+    logs, segments, visits = schema.logs, schema.segments, schema.visits
+    row = connection.execute(
+        sa.select(logs).where(logs.c.device == device, logs.c.log_id == log_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    state = LogState(row.id, device, log_id, row.upto, row.head, row.max_seq)
+    state.numbered = row.numbered
+    later = (
+        sa.select(segments.c.seq, segments.c.chain)
+        .where(segments.c.log == row.id, segments.c.seq > row.upto)
+        .order_by(segments.c.seq)
+    )
+    for seq, head in connection.execute(later):
+        if state.beyond and state.beyond[-1].last + 1 == seq:
+            state.beyond[-1].last, state.beyond[-1].head = seq, head
+        else:
+            state.beyond.append(Range(seq, seq, head))
+    loose = (
+        sa.select(visits.c.number)
+        .where(visits.c.log == row.id, visits.c.seq <= row.upto, visits.c.number > row.numbered)
+        .order_by(visits.c.number)
+    )
+    state.loose = list(connection.scalars(loose))
+    return state

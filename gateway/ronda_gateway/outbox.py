@@ -1,0 +1,226 @@
+"""The durable outbox: rows leave for the back office's broker in order, and count as sent only
+after its PUBACK.
+
+A row too large for the broker is set aside with an alert and never tried for ever. After a lost
+connection rows are sent again: the same event under the same id.
+"""
+
+import random
+import threading
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as mqtt
+import structlog
+from sqlalchemy import exc, select
+
+from ronda_gateway import schema
+from ronda_gateway.apart import STRANGER
+from ronda_gateway.clock import Clock
+from ronda_gateway.feed import ASIDE, DESTINATION, SENT, WAITING, Feed
+from ronda_gateway.link import Link
+from ronda_gateway.settings import Settings
+from ronda_gateway.store import Store
+from ronda_gateway.transaction import Transaction
+
+_log = structlog.get_logger("ronda.gateway")
+
+# A connection lost this often with one and the same row alone in flight: the row is the cause.
+_LOSSES = 5
+# No broker worth the name refuses a message this small; such losses are its own.
+_SURELY_TAKEN = 8192
+_MARK_ROWS = 200
+_MARK_S = 0.1
+_POLL_S = 0.5
+_LONGEST_RETRY_S = 10.0
+
+
+class _Event(NamedTuple):
+    id: int
+    topic: str
+    event: str
+    payload: bytes
+
+
+class Outbox:
+    """Owns the connection to the feed's broker and the thread that forwards.
+
+    Set `wake` after a commit that added rows.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        feed: Feed,
+        clock: Clock,
+        credentials: tuple[str, str] | None,
+    ) -> None:
+        self._settings = settings.feed
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self.wake = threading.Event()
+        self._stopping = threading.Event()
+        self._acked: deque[tuple[mqtt.Client, int]] = deque()
+        self._client: mqtt.Client | None = None
+        self._in_flight: dict[int, _Event] = {}
+        self._done: list[_Event] = []
+        self._done_since = 0.0
+        self._last = 0
+        # After a loss rows go one at a time up to this id; `_losses` counts those of one row.
+        self._probe_to = 0
+        self._suspect = 0
+        self._losses = 0
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self.link = Link(
+            settings.feed.host or settings.broker.host,
+            settings.feed.port or settings.broker.port,
+            f"{settings.client_id}-out",
+            keepalive_s=settings.broker.keepalive_s,
+            credentials=credentials,
+            prepare=self._prepare,
+            up=lambda _: self.wake.set(),
+            lost=self.wake.set,
+        )
+
+    def start(self) -> None:
+        """Begin to forward; returns at once."""
+        self._thread.start()
+        self.link.start()
+
+    def stop(self) -> None:
+        """Mark what was acknowledged and end; the rest stays in the outbox."""
+        self._stopping.set()
+        self.wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.link.stop()
+
+    def _prepare(self, client: mqtt.Client) -> None:
+        client.on_publish = self._on_publish
+
+    def _on_publish(
+        self, client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any
+    ) -> None:
+        self._acked.append((client, mid))
+        self.wake.set()
+
+    # ---- the outbox's thread -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        wait = 0.2
+        while not self._stopping.is_set():
+            try:
+                self._step()
+                wait = 0.2
+            except exc.DBAPIError as error:
+                pause = round(wait * random.uniform(0.5, 1.0), 2)
+                _log.error("outbox_failed", why=str(error.orig), wait=pause)
+                wait = min(wait * 2, _LONGEST_RETRY_S)
+                self._stopping.wait(pause)
+        try:
+            self._collect()
+            self._mark()
+        except exc.DBAPIError as error:
+            _log.error("outbox_failed", why=str(error.orig), wait=0)
+
+    def _step(self) -> None:
+        self.wake.clear()
+        client = self.link.client
+        if client is not self._client:
+            self._changed(client)
+        self._collect()
+        if self._done and (
+            len(self._done) >= _MARK_ROWS
+            or not self._in_flight
+            or time.monotonic() - self._done_since >= _MARK_S
+        ):
+            self._mark()
+        sent = self._fill(client) if client else 0
+        if not sent:
+            self.wake.wait(_MARK_S if self._done else _POLL_S)
+
+    def _changed(self, client: mqtt.Client | None) -> None:
+        """The connection came, went, or was replaced: begin again at the oldest row not sent."""
+        self._collect()
+        if self._in_flight:
+            oldest = next(iter(self._in_flight.values()))
+            self._losses = self._losses + 1 if oldest.id == self._suspect else 1
+            self._suspect = oldest.id
+            self._probe_to = max(self._probe_to, *(e.id for e in self._in_flight.values()))
+            if self._losses >= _LOSSES and len(oldest.payload) > _SURELY_TAKEN:
+                self._set_aside(oldest, f"{len(oldest.payload)} B, {self._losses} x")
+        self._in_flight.clear()
+        self._last = 0
+        self._client = client
+
+    def _collect(self) -> None:
+        """Take what the broker has acknowledged out of the window."""
+        while self._acked:
+            client, mid = self._acked.popleft()
+            event = self._in_flight.pop(mid, None) if client is self._client else None
+            if event is not None:
+                if not self._done:
+                    self._done_since = time.monotonic()
+                self._done.append(event)
+
+    def _mark(self) -> None:
+        if not self._done:
+            return
+        table = schema.outbox
+        ids = [event.id for event in self._done]
+        with self._store.write() as connection:
+            connection.execute(
+                table.update()
+                .where(table.c.id.in_(ids))
+                .values(state=SENT, sent_at=self._clock.now())
+            )
+        self._done = []
+
+    def _fill(self, client: mqtt.Client) -> int:
+        """Publish further rows, oldest first, as far as the window allows; how many."""
+        probing = self._last < self._probe_to
+        room = (1 if probing else self._settings.window) - len(self._in_flight)
+        if room <= 0:
+            return 0
+        found = self._next(room)
+        for event in found:
+            self._last = event.id
+            size = len(event.payload) + len(event.topic.encode()) + 8
+            if size > self._settings.max_bytes:
+                self._set_aside(event, f"{size} B > feed.max_bytes")
+                continue
+            self._in_flight[client.publish(event.topic, event.payload, qos=1).mid] = event
+        return len(found)
+
+    def _next(self, count: int) -> list[_Event]:
+        table = schema.outbox
+        query = (
+            select(table.c.id, table.c.topic, table.c.event, table.c.payload)
+            .where(
+                table.c.destination == DESTINATION,
+                table.c.state == WAITING,
+                table.c.id > self._last,
+            )
+            .order_by(table.c.id)
+            .limit(count)
+        )
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        done = {event.id for event in self._done}
+        return [_Event(r.id, r.topic, r.event, r.payload) for r in rows if r.id not in done]
+
+    def _set_aside(self, event: _Event, why: str) -> None:
+        table = schema.outbox
+        now = self._clock.now()
+        with self._store.write() as connection:
+            connection.execute(
+                table.update().where(table.c.id == event.id).values(state=ASIDE, sent_at=None)
+            )
+            work = Transaction(self._store, connection, self._feed)
+            key = f"{event.event[:80]}/{event.id}"
+            work.alert("set_aside", key, STRANGER, now, event=event.event, row=event.id, why=why)
+            work.flush()
+        _log.error("set_aside", event=event.event, why=why)

@@ -1,0 +1,51 @@
+"""Signed packs that a site makes: its trust pack and a round's cases pack. Sends none.
+
+A pack file is the COSE_Sign1 of its manifest and then its body (WIRE.md, Packs).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ronda_protocol import pack
+
+from ronda_gateway.keys import Signer
+
+_DAY = 86400
+TRUST_YEARS = 10
+"""Validity of the trust pack and of the keys in it; a newer trust pack replaces it at any time."""
+
+
+def trust_pack(
+    root: Signer, keys: Sequence[tuple[bytes, int]], now: int, last_version: int = 0
+) -> bytes:
+    """The trust pack naming `keys` as (public key x || y, role), signed by the root.
+
+    Valid from a day before `now` (clocks differ), unix seconds.
+    """
+    start, end = now - _DAY, now + TRUST_YEARS * 365 * _DAY
+    body = pack.encode_trust(
+        root.public, [[public, role, start, end, False] for public, role in keys]
+    )
+    version = pack.next_version(last_version, now)
+    manifest = pack.Manifest(pack.TRUST, pack.SITE, "trust", version, start, end)
+    return pack.seal(manifest, body, root)
+
+
+def cases_pack(  # noqa: PLR0917
+    signer: Signer,
+    scope: str,
+    round_id: str,
+    cases: Sequence[dict[str, Any]],
+    now: int,
+    expires_at: int,
+    *,
+    last_version: int = 0,
+) -> bytes:
+    """The whole set of a round's cases for a device (`scope` is its id), or "site".
+
+    A case is a dict as `ronda_protocol.pack.encode_cases` takes it. Times in unix seconds.
+    """
+    body = pack.encode_cases(round_id, now, expires_at, list(cases))
+    version = pack.next_version(last_version, now)
+    manifest = pack.Manifest(pack.CASES, scope, "cases", version, now - _DAY, expires_at)
+    return pack.seal(manifest, body, signer)
