@@ -156,31 +156,44 @@ def pack_fixes(fixes: "list[Entry]", base_ms: int) -> bytes:
     `base_ms` (ms since boot, a multiple of 100) is known to the reader from elsewhere.
     """
     _need(len(fixes) <= MAX_ENTRIES, "count")
-    out = bytearray()
-    step = lat = lon = dlat = dlon = altitude = 0
-    last: Entry = []
+    packer = _Packer(base_ms)
     for fix in fixes:
+        packer.add(fix)
+    return bytes(packer.out)
+
+
+class _Packer:
+    """Packs fixes one by one into `out`; one that is refused leaves it as it was."""
+
+    def __init__(self, base_ms: int) -> None:
+        self.out = bytearray()
+        self._ms = base_ms
+        self._step = self._dlat = self._dlon = self._altitude = 0
+        self._last: Entry = []
+
+    def add(self, fix: "Entry") -> None:
         check_fix(fix)
-        ds = _tenths(fix[2], base_ms)
-        base_ms = fix[2]
-        mark = (ds != step and 0x40) | (fix[8] is not None and 0x80)
+        out = self.out
+        last = self._last
+        ds = _tenths(fix[2], self._ms)
+        mark = (ds != self._step and 0x40) | (fix[8] is not None and 0x80)
         if last and is_near(last, fix):
             out.append(mark | SHORT | fix[6] - last[6] + 1 | (fix[5] - last[5] + 1) << 2)
         else:
             out.append(mark | (fix[7] & 2 and fix[7] << 4) | fix[6])
             out.append(fix[5])
-        if ds != step:
-            _put(out, _zigzag(ds - step))
-            step = ds
+        if ds != self._step:
+            _put(out, _zigzag(ds - self._step))
+            self._step = ds
+        lat, lon = (last[3], last[4]) if last else (0, 0)
         # From where the last two fixes point: zero for one who stands or walks straight on.
-        _put_place(out, fix[3] - lat - dlat, fix[4] - lon - dlon)
+        _put_place(out, fix[3] - lat - self._dlat, fix[4] - lon - self._dlon)
         if last:
-            dlat, dlon = fix[3] - lat, fix[4] - lon
-        lat, lon = fix[3], fix[4]
+            self._dlat, self._dlon = fix[3] - lat, fix[4] - lon
         if fix[8] is not None:
-            altitude = _pack_quality(out, fix[8], altitude)
-        last = fix
-    return bytes(out)
+            self._altitude = _pack_quality(out, fix[8], self._altitude)
+        self._ms = fix[2]
+        self._last = fix
 
 
 def is_near(last: "Entry", fix: "Entry") -> bool:
@@ -203,37 +216,59 @@ def _pack_quality(out: bytearray, quality: "Entry", altitude: int) -> int:
     return altitude
 
 
+class Track:
+    """Part 1 of a segment, put together entry by entry: a handheld has no heap for them all.
+
+    `base_ms` is the ms of the segment's base stamp: no entry is older. `numbers` are those of the
+    entries so far.
+    """
+
+    def __init__(self, base_ms: int) -> None:
+        self.numbers: list[int] = []
+        self._base = base_ms
+        self._fixes = _Packer(base_ms)
+        self._rows: dict[int, list[Entry]] = {BATTERY: [], EVENT: []}
+
+    def add(self, entry: "Entry") -> None:
+        """Add a fix, battery or event of a higher number; one that is refused leaves no trace."""
+        numbers = self.numbers
+        _need(type(entry) in (list, tuple) and len(entry) > 3, "shape")
+        _need(is_uint(entry[1], U32, numbers[-1] + 1 if numbers else 1), "order")
+        _need(len(numbers) < MAX_ENTRIES, "count")
+        kind = entry[0]
+        if kind == FIX:
+            self._fixes.add(entry)
+        else:
+            _need(kind in self._rows, "kind")
+            row = list(entry[3:])
+            check_row(kind, row)
+            self._rows[kind].append([entry[1], _tenths(entry[2], self._base)] + row)
+        numbers.append(entry[1])
+
+    def part(self) -> bytes:
+        """The bytes of part 1."""
+        _need(len(self.numbers) > 0, "count")
+        value: dict[int, Any] = {}
+        if self._fixes.out:
+            value[FIX] = self._fixes.out
+        for kind in (BATTERY, EVENT):
+            if self._rows[kind]:
+                value[kind] = self._rows[kind]
+        try:
+            return cbor.encode(value)
+        except cbor.CborError as error:
+            raise TrackError("cbor-" + error.code)
+
+
 def encode_track(entries: "list[Entry]", base_ms: int) -> bytes:
     """Part 1 of a segment from its fixes, batteries and events, ascending by number.
 
     `base_ms` is the ms of the segment's base stamp: no entry is older.
     """
-    _need(0 < len(entries) <= MAX_ENTRIES, "count")
-    fixes: list[Entry] = []
-    rows: dict[int, list[Entry]] = {BATTERY: [], EVENT: []}
-    last = 0
+    part = Track(base_ms)
     for entry in entries:
-        _need(type(entry) in (list, tuple) and len(entry) > 3, "shape")
-        _need(is_uint(entry[1], U32, last + 1), "order")
-        last = entry[1]
-        kind = entry[0]
-        if kind == FIX:
-            fixes.append(entry)
-            continue
-        _need(kind in rows, "kind")
-        row = list(entry[3:])
-        check_row(kind, row)
-        rows[kind].append([last, _tenths(entry[2], base_ms)] + row)
-    part: dict[int, Any] = {}
-    if fixes:
-        part[FIX] = pack_fixes(fixes, base_ms)
-    for kind in (BATTERY, EVENT):
-        if rows[kind]:
-            part[kind] = rows[kind]
-    try:
-        return cbor.encode(part)
-    except cbor.CborError as error:
-        raise TrackError("cbor-" + error.code)
+        part.add(entry)
+    return part.part()
 
 
 # What follows is the gateway's and the auditor's side; a handheld loads none of it.
