@@ -255,10 +255,10 @@ def vectors() -> dict[str, Any]:
 
 
 def comb_table() -> bytes:
-    """The 64 points of the signed comb: 2^222 G plus or minus 2^(37 i) G for each i below 6."""
+    """The 32 points of the signed comb: 2^215 G plus or minus 2^(43 i) G for each i below 5."""
     return b"".join(
-        public_of(((1 << 222) + sum((1 if m >> i & 1 else -1) << 37 * i for i in range(6))) % N)
-        for m in range(64)
+        public_of(((1 << 215) + sum((1 if m >> i & 1 else -1) << 43 * i for i in range(5))) % N)
+        for m in range(32)
     )
 
 
@@ -270,9 +270,9 @@ def table_source() -> str:
     return TABLE_HEAD + "\n".join(lines) + "\n)\n"
 
 
-TABLE_HEAD = '''"""The fixed-base comb of p256.py as data: 64 points, x || y; computes nothing.
+TABLE_HEAD = '''"""The fixed-base comb of p256.py as data: 32 points, x || y; computes nothing.
 
-Point m (0 to 63) is 2^222 G plus, for each tooth i below 6, plus or minus 2^(37 i) G: plus where
+Point m (0 to 31) is 2^215 G plus, for each tooth i below 5, plus or minus 2^(43 i) G: plus where
 bit i of m is set. Written by tests/make_crypto_vectors.py, which computes it with cryptography.
 """
 

@@ -5,7 +5,8 @@ constant-time: whoever can time single signatures or measure the board's current
 key, as can whoever reads the flash. Keys come from the caller; nothing is stored here.
 
 Fixed-base multiples use a signed comb (M. Hamburg, "Fast and compact elliptic-curve
-cryptography", 2012, §3.3): 7 teeth, 37 columns, every digit non-zero, 64 affine points.
+cryptography", 2012, §3.3): 6 teeth, 43 columns, every digit non-zero, 32 affine points. One
+tooth more would save 114 of 813 multiplications and cost 2 KB of a handheld's heap.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
-COLUMNS = 37
+TEETH = 6
+COLUMNS = 43
 
 # Modular multiplications and squarings of 256 bits in the last sign, verify or public_key.
 modmuls = 0
@@ -156,13 +158,13 @@ def _add(x: int, y: int, z: int, x2: int, y2: int) -> tuple[int, int, int]:
 
 
 def _comb_digits(k: int) -> bytearray:
-    """k as 37 columns of 7 signs: k = sum of (+1 or -1) * 2^i for i below 259, modulo n."""
-    k += (1 << 7 * COLUMNS) - 1
+    """k as 43 columns of 6 signs: k = sum of (+1 or -1) * 2^i for i below 258, modulo n."""
+    k += (1 << TEETH * COLUMNS) - 1
     if k & 1:
         k += N
     k >>= 1
     digits = bytearray(COLUMNS)
-    for tooth in range(7):
+    for tooth in range(TEETH):
         row = k & ((1 << COLUMNS) - 1)
         k >>= COLUMNS
         for column in range(COLUMNS):
@@ -224,10 +226,10 @@ def _sum(
             muls += 11
         if i < COLUMNS:
             d = comb[i]
-            at = (d - 64 if d > 63 else 63 - d) << 6
+            at = (d - 32 if d > 31 else 31 - d) << 6
             x2 = int.from_bytes(TABLE[at : at + 32], "big")
             y2 = int.from_bytes(TABLE[at + 32 : at + 64], "big")
-            x, y, z = _add(x, y, z, x2, y2 if d > 63 else P - y2)
+            x, y, z = _add(x, y, z, x2, y2 if d > 31 else P - y2)
             muls += 11
     modmuls = muls
     return x, y, z

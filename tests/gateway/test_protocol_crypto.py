@@ -89,7 +89,7 @@ def test_committed_files_are_what_cbor2_and_cryptography_say(path: Path) -> None
 
 
 def test_the_comb_table_is_the_computed_one() -> None:
-    """Each of the 64 points is the multiple of G that the comb wants."""
+    """Each of the 32 points is the multiple of G that the comb wants."""
     assert p256_cases.comb_table() == TABLE
 
 
