@@ -149,8 +149,9 @@ class Client:
         name = _string(self._id)
         packet = _packet(0x10, start, name, _string(will_topic), _string(will), name)
         present = await self._ask("connack", packet)
-        if not present:
-            self.unacked.clear()
+        for pid in list(self.unacked):
+            if not present or self.unacked[pid] is None:
+                del self.unacked[pid]
         return present
 
     async def subscribe(self, topic):
@@ -161,7 +162,8 @@ class Client:
     async def publish(self, topic, payload, tag=None, retain=False, qos=1):
         """PUBLISH; returns when it is written. `unacked` and `waiting` tell the PUBACK.
 
-        A tag still unacknowledged from an earlier link goes out under its old id, with DUP."""
+        A tag still unacknowledged from an earlier link goes out under its old id, with DUP; what
+        has no tag is forgotten with its link."""
         head = 0x30 | qos << 1 | retain
         if not qos:
             await self._send(_packet(head, _string(topic), payload))

@@ -195,8 +195,8 @@ class Sync:
         stream = await self._board.net.connect(config[1], config[2])
         await client.connect(stream, self._topic % "state", '{"online":false}')
         for pid in list(client.unacked):
-            tag = client.unacked[pid]  # (lane, seq); None: a state that is out of date
-            if not tag or tag[1] <= self._lanes[tag[0]].chain.released:
+            lane, seq = client.unacked[pid]
+            if seq <= self._lanes[lane].chain.released:
                 del client.unacked[pid]
         for lane in self._lanes:
             for state in lane.sent.values():

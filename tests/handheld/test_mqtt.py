@@ -152,13 +152,14 @@ async def test_unacknowledged_is_repeated_with_dup_in_a_kept_session():
 
     async def todo():
         await rig.client.publish("w/up", b"segment", "tag")
+        await rig.client.publish("w/state", b"of the moment")
         await rig.board.link_sleep_ms(10)
         rig.broker.stream.end()
 
     rig.todo = todo
     assert await rig.link() == "closed"
-    first = rig.broker.got[-1]
-    assert rig.client.unacked == {2: "tag"} and first[1] == 2
+    first = rig.broker.got[-2]
+    assert rig.client.unacked == {2: "tag", 3: None} and first[1] == 2
     rig.broker.present, rig.broker.answers = 1, {}
 
     async def again():
@@ -171,8 +172,8 @@ async def test_unacknowledged_is_repeated_with_dup_in_a_kept_session():
     await rig.link()
     assert rig.present == 1
     sent = [g for g in rig.broker.got if g[0] == 3]
-    assert sent[1] == [3, 0x0A, first[2]]  # same packet id, same content, DUP
-    assert sent[2][1] == 2 and sent[2][2][6:8] != first[2][6:8]
+    assert sent[2] == [3, 0x0A, first[2]]  # same packet id, same content, DUP
+    assert sent[3][1] == 2 and sent[3][2][6:8] != first[2][6:8]
     assert not rig.client.unacked
 
 
