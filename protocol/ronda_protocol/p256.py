@@ -5,7 +5,7 @@ constant-time: whoever can time single signatures or measure the board's current
 key, as can whoever reads the flash. Keys come from the caller; nothing is stored here.
 
 Fixed-base multiples use a signed comb (M. Hamburg, "Fast and compact elliptic-curve
-cryptography", 2012, §3.3): 6 teeth, 43 columns, every digit non-zero, 32 affine points. One
+cryptography", ePrint 2012/309): 6 teeth, 43 columns, every digit non-zero, 32 affine points. One
 tooth more would save 114 of 813 multiplications and cost 2 KB of a handheld's heap.
 """
 
