@@ -25,8 +25,8 @@ class Clock:
         # UTC was `_utc` at `_at` ms, within `_within` seconds.
         self._utc = self._at = self._within = 0
         self._source = NONE
-        # The last fix, and how many in a row agree with each other.
-        self._fix_utc = self._fix_ms = self._agreeing = 0
+        # How many fixes in a row agree, and the first of them.
+        self._agreeing = self._row_utc = self._row_ms = 0
         if board.rtc:
             utc = board.rtc.unix()
             if utc >= board.ident.time_floor:
@@ -61,36 +61,25 @@ class Clock:
     def on_gnss(self, utc, ms):
         """A fix says that `utc` (unix seconds) began at `ms`; an event (code, data) or None.
 
-        Used when it is the third in a row past `time_floor` whose differences in UTC and in ticks
-        agree within 1 s.
+        Used when it is at least the third in a row past `time_floor` whose differences in UTC and
+        in ticks, from the first of the row, agree within 1 s.
         """
         if utc < self._board.ident.time_floor:
             self._agreeing = 0
             return None
-        apart = (utc - self._fix_utc) * 1000 - (ms - self._fix_ms)
+        apart = (utc - self._row_utc) * 1000 - (ms - self._row_ms)
         if not self._agreeing or not -1000 <= apart <= 1000:
             self._agreeing = 0
-        self._agreeing = min(self._agreeing + 1, 3)
-        self._fix_utc = utc
-        self._fix_ms = ms
-        return self._set(utc, ms, GNSS, 1) if self._agreeing == 3 else None
+            self._row_utc = utc
+            self._row_ms = ms
+        self._agreeing += 1
+        return self._set(utc, ms, GNSS, 1) if self._agreeing > 2 else None
 
     def on_gateway(self, utc, late_s=60):
-        """A verified receipt signed at `utc`, at most `late_s` seconds ago; an event or None.
-
-        Passed over while what the clock has is better, GNSS or not.
-        """
+        """A verified receipt signed at `utc`, at most `late_s` seconds ago; an event or None."""
         if utc < self._board.ident.time_floor:
             return None
-        ms = self.ms()
-        within = 1 + late_s
-        ours = self._uncertainty(ms)
-        if self._source in (GNSS, GATEWAY) and ours <= within:
-            # Of two gateway times that exclude each other the newer one counts.
-            apart = abs(utc - self._utc_at(ms))
-            if self._source == GNSS or apart <= 1 + within:
-                return None
-        return self._set(utc, ms, GATEWAY, within)
+        return self._set(utc, self.ms(), GATEWAY, 1 + late_s)
 
     def _utc_at(self, ms):
         return self._utc + (ms - self._at) // 1000
@@ -99,10 +88,13 @@ class Clock:
         return self._within + (ms - self._at) // _DRIFT_MS
 
     def _set(self, utc, ms, source, within):
-        old, was = self._utc_at(ms), self._source
-        step = abs(utc - old) > 1 + max(self._uncertainty(ms), within)
+        """Take a time unless what the clock has is as good; it moves in no small steps unseen."""
+        old, ours, was = self._utc_at(ms), self._uncertainty(ms), self._source
+        step = was and abs(utc - old) > 1 + max(ours, within)
+        if ours <= within and (was == GNSS != source or was == source and not step):
+            return None
         self._utc, self._at, self._source, self._within = utc, ms, source, within
-        if was and step:
+        if step:
             return track.TIME_STEP, [old, utc]
         return None if was == source else (track.TIME_SET, [utc, source, within])
 
