@@ -16,29 +16,11 @@ from ronda_tools.texts import Text, UsedWrong
 
 texts.add(
     {
-        "nmea.missing": Text(
-            "no existe el registro NMEA {path}",
-            "the NMEA log {path} does not exist",
-            "revise la ruta de --nmea",
-            "check the path given to --nmea",
-        ),
         "nmea.not_file": Text(
-            "{path} no es un archivo",
-            "{path} is not a file",
-            "indique con --nmea un archivo con lo que dijo un receptor GPS",
-            "name with --nmea a file with what a GPS receiver said",
-        ),
-        "nmea.unreadable": Text(
-            "no se puede leer {path}: {error}",
-            "{path} cannot be read: {error}",
-            "revise los permisos del archivo",
-            "check the file's permissions",
-        ),
-        "nmea.empty": Text(
-            "el registro NMEA {path} está vacío",
-            "the NMEA log {path} is empty",
-            "indique con --nmea un archivo con lo que dijo un receptor GPS",
-            "name with --nmea a file with what a GPS receiver said",
+            "{file} no es un archivo común",
+            "{file} is not a regular file",
+            "guarde en un archivo lo que dijo el receptor y nómbrelo con --nmea",
+            "keep in a file what the receiver said and name it with --nmea",
         ),
         "nmea.none": Text(
             "en {path} no hay ninguna sentencia NMEA ($…*hh)",
@@ -64,19 +46,20 @@ def check(path: Path) -> None:
     try:
         mode = path.stat()
     except FileNotFoundError:
-        raise UsedWrong("nmea.missing", path=path) from None
+        raise UsedWrong("file.missing", file=path) from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
+    if stat.S_ISDIR(mode.st_mode):
+        raise UsedWrong("file.directory", file=path)
     if not stat.S_ISREG(mode.st_mode):
-        raise UsedWrong("nmea.not_file", path=path)
+        raise UsedWrong("nmea.not_file", file=path)
     if not mode.st_size:
-        raise UsedWrong("nmea.empty", path=path)
+        raise UsedWrong("file.empty", file=path)
 
 
 def _unreadable(path: Path, error: Exception) -> UsedWrong:
-    return UsedWrong(
-        "nmea.unreadable", path=path, error=getattr(error, "strerror", None) or str(error)
-    )
+    why = getattr(error, "strerror", None) or str(error)
+    return UsedWrong("file.unreadable", file=path, why=why)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

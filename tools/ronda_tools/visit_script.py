@@ -19,18 +19,6 @@ from ronda_tools.texts import Text, UsedWrong
 
 texts.add(
     {
-        "script.unreadable": Text(
-            "no se puede leer {path}: {error}",
-            "{path} cannot be read: {error}",
-            "revise la ruta y los permisos",
-            "check the path and the permissions",
-        ),
-        "script.too_big": Text(
-            "{path} es demasiado grande ({size} bytes; el máximo es {most})",
-            "{path} is too big ({size} bytes; the most is {most})",
-            "¿es el archivo correcto?",
-            "is it the right file?",
-        ),
         "script.json": Text(
             "{path}, línea {line}: no es JSON ({error})",
             "{path}, line {line}: not JSON ({error})",
@@ -61,12 +49,6 @@ texts.add(
             "reparta las respuestas en varias intenciones answer",
             "spread the answers over several answer intents",
         ),
-        "script.empty": Text(
-            "el guion {path} no tiene ninguna intención",
-            "the script {path} has no intent",
-            "escriba una por línea",
-            "write one in each line",
-        ),
         "why.missing": Text("falta", "is missing"),
         "why.unknown": Text("no existe aquí", "does not exist here"),
         "why.uint": Text("debe ser un entero de 0 o más", "must be an integer of 0 or more"),
@@ -88,7 +70,7 @@ texts.add(
 )
 
 QUALITIES = ("geocoded", "confirmed", "corrected")
-_CASE_MAX = 65536
+_CASE_MAX = 1 << 20
 _SCRIPT_MAX = 4 << 20
 _LINE_MAX = 8192  # the handheld has 192 KB of heap for everything
 _WAIT_MS = 1000
@@ -141,15 +123,23 @@ class Act:
 
 def _read(path: Path, most: int) -> str:
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise UsedWrong("script.too_big", path=path, size=size, most=most)
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsedWrong("script.unreadable", path=path, error="UTF-8") from None
+        if path.is_dir():
+            raise UsedWrong("file.directory", file=path)
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise UsedWrong("file.missing", file=path) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UsedWrong("script.unreadable", path=path, error=why) from None
+        raise UsedWrong("file.unreadable", file=path, why=why) from None
+    if len(data) > most:
+        raise UsedWrong("file.huge", file=path, limit=most >> 20)
+    if not data.strip():
+        raise UsedWrong("file.empty", file=path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsedWrong("file.unreadable", file=path, why="UTF-8") from None
 
 
 def _object(path: Path, line: int, text: str) -> dict[str, Any]:
@@ -238,8 +228,6 @@ def read_script(path: Path) -> list[Act]:
             raise UsedWrong("script.long", path=path, line=number, most=_LINE_MAX)
         if text.strip():
             acts.append(_act(_Line(path, number), _object(path, number, text)))
-    if not acts:
-        raise UsedWrong("script.empty", path=path)
     return sorted(acts, key=lambda act: act.at_ms)
 
 
