@@ -18,8 +18,6 @@ from ronda_gateway.pipeline import Accepted
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
 
-_NO_QUALITY = (None,) * 7
-
 
 class Contents:
     """Rows and events of accepted segments, in the transaction `work`."""
@@ -51,8 +49,8 @@ class Contents:
             kind, number, ms = entry[0], entry[1], entry[2]
             utc = None if offset is None else (ms + offset) // 1000
             if kind == track.FIX:
-                quality = entry[8] or _NO_QUALITY
-                fixes.append((key, seq, number, ms, utc, *entry[3:8], quality[6], *quality[:6]))
+                quality = None if entry[8] is None else json.dumps(entry[8])
+                fixes.append((key, seq, number, ms, utc, *entry[3:8], quality))
             elif kind == track.BATTERY:
                 work.rows(schema.batteries).append((key, seq, number, ms, utc, *entry[3:6]))
             else:

@@ -109,13 +109,7 @@ fixes = sa.Table(
     sa.Column("hdop", sa.SmallInteger, nullable=False, comment="tenths; 255 unknown"),
     sa.Column("satellites", sa.SmallInteger, nullable=False),
     sa.Column("fix_type", sa.SmallInteger, nullable=False),
-    sa.Column("flags", sa.Integer, comment="detector flags; null: no quality block"),
-    sa.Column("speed_dm_s", sa.Integer),
-    sa.Column("course_deg", sa.SmallInteger),
-    sa.Column("altitude_m", sa.Integer),
-    sa.Column("cn0_mean", sa.SmallInteger),
-    sa.Column("cn0_min", sa.SmallInteger),
-    sa.Column("cn0_spread", sa.SmallInteger),
+    sa.Column("quality", sa.Text, comment="JSON list as in track.py; null: no quality block"),
     sqlite_with_rowid=False,
 )
 

@@ -203,14 +203,11 @@ def upgrade() -> None:
         sa.Column("satellites", sa.SmallInteger(), nullable=False),
         sa.Column("fix_type", sa.SmallInteger(), nullable=False),
         sa.Column(
-            "flags", sa.Integer(), nullable=True, comment="detector flags; null: no quality block"
+            "quality",
+            sa.Text(),
+            nullable=True,
+            comment="JSON list as in track.py; null: no quality block",
         ),
-        sa.Column("speed_dm_s", sa.Integer(), nullable=True),
-        sa.Column("course_deg", sa.SmallInteger(), nullable=True),
-        sa.Column("altitude_m", sa.Integer(), nullable=True),
-        sa.Column("cn0_mean", sa.SmallInteger(), nullable=True),
-        sa.Column("cn0_min", sa.SmallInteger(), nullable=True),
-        sa.Column("cn0_spread", sa.SmallInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["log"],
             ["logs.id"],
