@@ -6,14 +6,13 @@ the questionnaire's, sealing the log's.
 """
 
 from micropython import const
-from ronda_protocol import bounds, cbor, fence, segment, visit
+from ronda_protocol import bounds, cbor, fence, visit
 
 from handheld import policy, questionnaire
 from handheld.volumes import Records
 
 _REPEAT_MS = const(300000)  # refused attempts at one door within 5 minutes are one record
 _RETRY_MS = const(60000)
-_SAME = ("case_id", "check_in", "opened")
 _INTENTS = ("shift_start", "shift_end", "check_in", "answer", "close", "status")
 
 
@@ -36,13 +35,13 @@ class Visits:
         self._board = board
         self._clock = clock
         self._gnss = gnss
-        self._log = log
+        self.log = log
         self.cases = cases
         self.in_shift = False
         self.gestor = None
-        self._shift = Records(board.storage + "/shift")
-        self._file = Records(board.storage + "/visit")
-        self._refused_file = Records(board.storage + "/refused")
+        self.shift_file = Records(board.storage + "/shift")
+        self.visit_file = Records(board.storage + "/visit")
+        self.refused_file = Records(board.storage + "/refused")
         self._visit = None  # evidence fields of the open visit
         self._answers = {}
         self._records = 0
@@ -57,16 +56,9 @@ class Visits:
 
     def open(self):
         """At boot, after log.open(): go on with the shift, seal what the last boot left."""
-        for value in self._read(self._shift):
-            self.in_shift, self.gestor = bool(value[0]), value[1]
-        for file in (self._refused_file, self._file):
-            evidence, answers, attempts = self._recover(file)
-            if evidence:
-                if evidence["ended"] == visit.REFUSED:
-                    evidence["attempts"] = attempts
-                if self._seal(evidence, answers) is None:
-                    continue
-            file.clear()
+        from handheld import recovery
+
+        recovery.open_visits(self)
 
     async def intent(self, name, args):
         """Do one intent; the contract of names, arguments and result codes is in docs."""
@@ -78,7 +70,7 @@ class Visits:
         """Call every second or so: seals refused attempts and the open track when due."""
         if self._refused and self._clock.ms() >= self._refused_ms + _REPEAT_MS:
             self._seal_refused()
-        self._log.tick()
+        self.log.tick()
 
     # --- intents ---
 
@@ -88,10 +80,10 @@ class Visits:
             return _no("in_shift", gestor=self.gestor)
         if gestor is not None and not bounds.is_text(gestor, 32):
             return _no("gestor")
-        if not self._write(self._shift, [1, gestor]):
+        if not self._write(self.shift_file, [1, gestor]):
             return _no("storage_full")
         self.in_shift, self.gestor = True, gestor
-        self._log.event(7, [gestor])  # SHIFT_START
+        self.log.event(7, [gestor])  # SHIFT_START
         return _yes("shift_started")
 
     def _do_shift_end(self, _get):
@@ -100,15 +92,15 @@ class Visits:
         if self._visit:
             return _no("visit_open", case_id=self.case_id)
         self._seal_refused()
-        self._shift.clear()
+        self.shift_file.clear()
         self.in_shift = False
-        self._log.event(8, [self.gestor])  # SHIFT_END
+        self.log.event(8, [self.gestor])  # SHIFT_END
         self.gestor = None
-        self._log.seal_track()
+        self.log.seal_track()
         return _yes("shift_ended")
 
     def _do_status(self, _get):
-        log = self._log
+        log = self.log
         return _yes(
             "status",
             shift=self.in_shift,
@@ -180,7 +172,7 @@ class Visits:
             return None, "no_case"
         if self._refused and self._refused["case_id"] != case_id:
             self._seal_refused()
-        if not self._log.room():
+        if not self.log.room():
             return None, "storage_full"
         return case, None
 
@@ -195,11 +187,11 @@ class Visits:
 
     def _begin(self, code, fields):
         self._seal_refused()
-        if not self._write(self._file, self._first(fields)):
+        if not self._write(self.visit_file, self._first(fields)):
             return _no("storage_full")
         self._visit, self._answers, self._records = fields, {}, 0
         self._tried = None
-        self._log.event(15, [fields["case_id"]])  # VISIT_STARTED
+        self.log.event(15, [fields["case_id"]])  # VISIT_STARTED
         return _yes(code, case_id=fields["case_id"], verdict=fields["check_in_verdict"])
 
     def _do_answer(self, get):
@@ -210,7 +202,7 @@ class Visits:
         if wrong:
             return _no("invalid", problems=[wrong])
         self._records += 1  # no two records alike: see Records
-        if not self._write(self._file, [1, self._records, name, value], False):
+        if not self._write(self.visit_file, [1, self._records, name, value], False):
             return _no("storage_full")
         self._answers[name] = value
         return _yes("answered")
@@ -233,11 +225,11 @@ class Visits:
             fixes = self._window()
             fields["close_fixes"] = visit.pack_window(fixes, stamp[1])
             fields["close_verdict"] = self._verdict(fields["place"], fixes)
-        sealed = self._seal(fields, answers, promise)
+        sealed = self.seal(fields, answers, promise)
         if sealed is None:
             return _no("storage_full")
         self._visit, self._answers = None, {}
-        self._file.clear()
+        self.visit_file.clear()
         return _yes("saved", seq=sealed[0], visit_id=sealed[1])
 
     # --- facts ---
@@ -259,28 +251,28 @@ class Visits:
         pending = self._refused
         if pending and self._clock.ms() < self._refused_ms + _REPEAT_MS:
             pending["attempts"] += 1
-            self._write(self._refused_file, [1, pending["attempts"]], False)
+            self._write(self.refused_file, [1, pending["attempts"]], False)
             return
         self._seal_refused()
         fields["ended"], fields["opened"] = visit.REFUSED, visit.OPENED_REFUSED
         fields["attempts"] = 1
         # When the flash refuses, the attempt is still held here until it can be sealed.
-        self._write(self._refused_file, self._first(fields))
+        self._write(self.refused_file, self._first(fields))
         self._refused, self._refused_ms = fields, self._clock.ms()
 
     def _seal_refused(self):
         if self._refused:
-            if self._seal(self._refused) is None:
+            if self.seal(self._refused) is None:
                 self._refused_ms += _RETRY_MS
                 return
             self._refused = None
-            self._refused_file.clear()
+            self.refused_file.clear()
 
     # --- flash ---
 
-    def _seal(self, fields, answers=None, promise=None):
+    def seal(self, fields, answers=None, promise=None):
         entropy = self._board.entropy
-        return self._log.seal_visit(
+        return self.log.seal_visit(
             self._clock.stamp(),
             visit.encode_evidence(fields),
             visit.encode_answers(entropy(16), answers) if answers else None,
@@ -290,57 +282,10 @@ class Visits:
     def _first(self, fields):
         """The first record of a visit's file; where the log stood tells later whether it is
         already sealed."""
-        return [0, self._log.log_id, self._log.head, visit.encode_evidence(fields)]
+        return [0, self.log.log_id, self.log.head, visit.encode_evidence(fields)]
 
     def _write(self, file, value, fresh=True):
         """Whether the record is durable."""
-        data = cbor.encode(value)
-        try:
-            if fresh:
-                file.clear()
-            file.append(data)
-        except OSError:
-            return data in file.load()[0]
-        return True
-
-    def _read(self, file):
-        """The readable records of a file."""
-        found = []
-        for data in file.load()[0]:
-            try:
-                found.append(cbor.decode(data))
-            except ValueError:
-                pass
-        return found
-
-    def _recover(self, file):
-        """(evidence or None, answers, attempts) of a file that is not sealed yet."""
-        evidence, answers, attempts, first = None, {}, 1, None
-        for value in self._read(file):
-            if value[0] == 0:
-                first, evidence, answers, attempts = value, None, {}, 1
-                try:
-                    evidence = visit.decode_evidence(value[3])
-                except ValueError:
-                    pass
-            elif len(value) == 4:
-                answers[value[2]] = value[3]
-            else:
-                attempts = value[1]
-        if evidence and self._is_sealed(first[1], first[2], evidence):
-            evidence = None
-        return evidence, answers, attempts
-
-    def _is_sealed(self, log_id, since, evidence):
-        """Whether a segment after `since` is this visit: the power went before clear()."""
-        for chain in self._log.chains():
-            if chain.log_id != log_id:
-                continue
-            for seq in range(since + 1, chain.head + 1):
-                header = chain.header(seq)
-                if header and header.body == segment.VISIT_BODY:
-                    part = segment.parse(chain.read(seq)).parts[segment.EVIDENCE]
-                    found = visit.decode_evidence(part)
-                    if all(found[name] == evidence[name] for name in _SAME):
-                        return True
-        return False
+        if fresh:
+            file.clear()
+        return file.append(cbor.encode(value))

@@ -69,25 +69,26 @@ def payload(f, at, n):
 
 
 def frames(path):
-    """(payloads, bytes that cannot be read) of a small file of frames."""
-    found = []
-    bad = 0
+    """Yield (payload, bytes) of each frame of a file; payload None for bytes nobody can read."""
     end = size(path)
-    if end:
-        try:
-            with open(path, "rb") as f:
-                done = 0
-                for at, n in lengths(f, end):
-                    data = payload(f, at, n)
-                    if data is None:
-                        bad += n + 8
-                    else:
-                        found.append(data)
-                    done = at + n + 8
-                bad += end - done
-        except OSError:
-            bad = bad or end
-    return found, bad
+    done = 0
+    try:
+        with open(path, "rb") as f:
+            for at, n in lengths(f, end):
+                yield payload(f, at, n), n + 8
+                done = at + n + 8
+    except OSError:
+        pass
+    if done < end:
+        yield None, end - done
+
+
+def first(path):
+    """The payload of a file of one frame, or None."""
+    found = None
+    for data, _ in frames(path):
+        found = found or data
+    return found
 
 
 def replace(path, data):
@@ -107,7 +108,7 @@ def remove(path):
 
 
 class Records:
-    """An append-only file of framed records, each durable when append() returns.
+    """An append-only file of framed records, each durable when append() says so.
 
     Small records gather in `<path>.tail`, which littlefs keeps inside its folder, and move to
     `path` when 128 bytes are full: a third of the erases of appending each to one file.
@@ -118,43 +119,49 @@ class Records:
         self._tail = path + ".tail"
 
     def append(self, *payloads):
-        """Append records, all of them or none; OSError when the flash refuses: then load()."""
+        """Whether the records are durable: all of them, or none."""
         data = b"".join([frame(p) for p in payloads])
-        if size(self._tail) + len(data) <= _INLINE:
-            with open(self._tail, "ab") as f:
+        try:
+            path = self._tail
+            if size(path) + len(data) > _INLINE:
+                self._settle()
+                if len(data) > _INLINE:
+                    path = self.path
+            with open(path, "ab") as f:
                 f.write(data)
-            return
-        self._settle()
-        with open(self._tail if len(data) <= _INLINE else self.path, "ab") as f:
-            f.write(data)
+        except OSError:  # what "failed" may be there all the same
+            return payloads[-1] in [found for found, _ in self.each()]
+        return True
 
     def _settle(self):
         """Move the tail behind the file. A cut between the two leaves the tail in both."""
         if size(self._tail):
-            with open(self._tail, "rb") as f:
-                data = f.read()
-            if not self._settled(data):
+            if not self._settled():
+                with open(self._tail, "rb") as f:
+                    data = f.read()
                 with open(self.path, "ab") as f:
                     f.write(data)
             with open(self._tail, "wb"):
                 pass
 
-    def _settled(self, tail):
+    def _settled(self):
+        """Whether the file ends in the tail already."""
+        n = size(self._tail)
         end = size(self.path)
-        if end < len(tail):
+        if end < n:
             return False
-        with open(self.path, "rb") as f:
-            f.seek(end - len(tail))
-            return f.read() == tail
+        try:
+            with open(self._tail, "rb") as f, open(self.path, "rb") as g:
+                g.seek(end - n)
+                return f.read() == g.read()
+        except OSError:
+            return False
 
-    def load(self):
-        """(payloads in order, unreadable bytes). Never raises."""
-        found, bad = frames(self.path)
-        tail, more = frames(self._tail)
-        n = len(tail)
-        if n and found[-n:] != tail:
-            found += tail
-        return found, bad + more
+    def each(self):
+        """Yield (payload, bytes) as frames() does, in the order they were appended."""
+        yield from frames(self.path)
+        if not self._settled():
+            yield from frames(self._tail)
 
     def clear(self):
         """Empty it, the oldest records first: a cut between leaves records without their first."""
@@ -170,15 +177,15 @@ class Chain:
         self.log_id = log_id
         self.head = self.released = self.number = 0
         self.head_hash = ZERO
-        self._released_hash = ZERO
-        self._marks = []  # [released up to, utc]: about one a day
-        self._firsts = []  # first seq of each volume, ascending
-        self._last = 0  # last seq a volume has room for: readable or not
-        self._fresh = False  # the newest volume ends in bytes that no frame may follow
-        self._seek = (0, 0, 0)  # volume, seq, offset: reading in order does not start anew
+        self.released_hash = ZERO
+        self.marks = []  # [released up to, utc]: about one a day
+        self.firsts = []  # first seq of each volume, ascending
+        self.last = 0  # last seq a volume has room for: readable or not
+        self.fresh = False  # the newest volume ends in bytes that no frame may follow
+        self.seek = (0, 0, 0)  # volume, seq, offset: reading in order does not start anew
 
-    def _path(self, first):
-        return "%s/%08x.vol" % (self.folder, first)
+    def path(self, volume):
+        return "%s/%08x.vol" % (self.folder, volume)
 
     def scan(self, nv_seq=0, nv_hash=None):
         """Read from flash what there is; `nv_*` is what nv believes, when it knows this log.
@@ -186,69 +193,11 @@ class Chain:
         Afterwards head and head_hash are the last segment that is there: by its own bytes, or,
         when those cannot be read any more, by nv's word. `number` is the highest entry number.
         """
-        firsts = []
-        try:
-            for found in os.ilistdir(self.folder):
-                name = found[0]
-                if name[-4:] == ".vol" and len(name) == 12:
-                    try:
-                        firsts.append(int(name[:8], 16))
-                    except ValueError:
-                        pass
-        except OSError:
-            pass
-        firsts.sort()
-        self._firsts = firsts
-        self._fresh = False
-        self._last = 0
-        self._seek = (0, 0, 0)
-        while firsts and not self._last:
-            self._measure()
-        self._load_cursor()
-        self._find_head(nv_seq, nv_hash)
+        from handheld import recovery
 
-    def _measure(self):
-        """Count the frames of the newest volume; one without any is left out of the index."""
-        path = self._path(self._firsts[-1])
-        end = size(path)
-        count = done = 0
-        try:
-            with open(path, "rb") as f:
-                for at, n in lengths(f, end):
-                    count += 1
-                    done = at + n + 8
-        except OSError:
-            pass
-        self._fresh = done < end
-        if count:
-            self._last = self._firsts[-1] + count - 1
-        else:
-            self._last = 0
-            self._firsts.pop()
+        recovery.scan(self, nv_seq, nv_hash)
 
-    def _find_head(self, nv_seq, nv_hash):
-        seq = self._last
-        first = self._firsts[0] if self._firsts else 1
-        self.head, self.head_hash = 0, ZERO
-        while seq >= first:
-            header = self._header(seq)
-            if header:
-                self.head, self.head_hash = seq, header[1]
-                break
-            if nv_hash and seq == nv_seq:  # it was there when nv was written: lost, not absent
-                self.head, self.head_hash = seq, nv_hash
-                break
-            seq -= 1
-        if seq < self._last:
-            self._fresh = True
-            self._last = seq
-        # Later segments may hold lower numbers: a visit is sealed while a track is open.
-        for at in range(seq, max(nv_seq, seq - 16, first - 1), -1):
-            header = self._header(at)
-            if header:
-                self.number = max(self.number, header[0].numbers[-2] + header[0].numbers[-1] - 1)
-
-    def _header(self, seq):
+    def link(self, seq):
         """(header, chain hash) of a segment; None when it cannot be read."""
         data = self.read(seq)
         if data:
@@ -263,26 +212,26 @@ class Chain:
 
     def header(self, seq):
         """The header of a segment, or None when it cannot be read."""
-        found = self._header(seq)
+        found = self.link(seq)
         return found and found[0]
 
     def read(self, seq):
         """The sealed bytes of a segment; None when it is not there or its bytes are damaged."""
-        first = 0
-        for start in self._firsts:
+        volume = 0
+        for start in self.firsts:
             if start <= seq:
-                first = start
-        if not first or seq > self._last:
+                volume = start
+        if not volume or seq > self.last:
             return None
-        path = self._path(first)
-        volume, at_seq, start = self._seek
-        if volume != first or at_seq > seq:
-            at_seq, start = first, 0
+        path = self.path(volume)
+        of, at_seq, start = self.seek
+        if of != volume or at_seq > seq:
+            at_seq, start = volume, 0
         try:
             with open(path, "rb") as f:
                 for at, n in lengths(f, size(path), start):
                     if at_seq == seq:
-                        self._seek = (first, seq, at)
+                        self.seek = (volume, seq, at)
                         return payload(f, at, n)
                     at_seq += 1
         except OSError:
@@ -291,18 +240,18 @@ class Chain:
 
     def append(self, sealed, chain_hash):
         """Make the next segment durable; OSError when the flash refuses: then scan()."""
-        first = 0 if self._fresh or not self._firsts else self._firsts[-1]
+        volume = 0 if self.fresh or not self.firsts else self.firsts[-1]
         seq = self.head + 1
-        fresh = not first or size(self._path(first)) > _ROTATE
+        fresh = not volume or size(self.path(volume)) > _ROTATE
         n = len(sealed)
-        with open(self._path(seq if fresh else first), "wb" if fresh else "ab") as f:
+        with open(self.path(seq if fresh else volume), "wb" if fresh else "ab") as f:
             f.write(pack(">HH", n, n ^ 0xFFFF))
             f.write(sealed)
             f.write(pack(">I", crc32(sealed, n)))
         if fresh:
-            self._firsts.append(seq)
-            self._fresh = False
-        self.head = self._last = seq
+            self.firsts.append(seq)
+            self.fresh = False
+        self.head = self.last = seq
         self.head_hash = chain_hash
 
     def unsent(self):
@@ -312,13 +261,13 @@ class Chain:
     def hash_at(self, seq):
         """The chain hash of a segment; None when neither it nor its successor can be read."""
         if seq == self.released:
-            return self._released_hash
+            return self.released_hash
         if seq == self.head:
             return self.head_hash
-        found = self._header(seq)
+        found = self.link(seq)
         if found:
             return found[1]
-        found = self._header(seq + 1)
+        found = self.link(seq + 1)
         return found and found[0].prev
 
     def release(self, upto, chain_hash):
@@ -330,7 +279,7 @@ class Chain:
             return False
         utc = self._clock.utc()
         if upto > self.released:
-            marks = self._marks
+            marks = self.marks
             if utc and (not marks or utc - marks[-1][1] >= _DAY_S):
                 marks = marks[1 - _MARKS :] + [(upto, utc)]
             data = pack(">I", upto) + chain_hash
@@ -340,46 +289,22 @@ class Chain:
                 replace(self.folder + "/cursor", data)
             except OSError:
                 return False
-            self.released, self._released_hash, self._marks = upto, chain_hash, marks
+            self.released, self.released_hash, self.marks = upto, chain_hash, marks
         if utc:
             self._expire(utc)
         return True
 
-    def _load_cursor(self):
-        found = frames(self.folder + "/cursor")[0]
-        if found and len(found[0]) >= 36:
-            data = found[0]
-            self.released = unpack_from(">I", data)[0]
-            self._released_hash = data[4:36]
-            self._marks = [unpack_from(">II", data, at) for at in range(36, len(data) - 7, 8)]
-
     def _expire(self, utc):
-        for upto, at in self._marks:
+        for upto, at in self.marks:
             while utc - at > _GRACE_S and self.evict(upto):
                 pass
 
     def evict(self, upto=0xFFFFFFFF):
         """Delete the oldest volume if it is receipted, up to `upto`, and not the newest."""
-        firsts = self._firsts
+        firsts = self.firsts
         if len(firsts) < 2 or firsts[1] - 1 > min(self.released, upto):
             return False
-        if not remove(self._path(firsts[0])):
+        if not remove(self.path(firsts[0])):
             return False
         firsts.pop(0)
-        return True
-
-    def drop(self):
-        """Delete an older log once every segment of it is receipted."""
-        if self.released < self.head:
-            return False
-        while self._firsts:
-            if not remove(self._path(self._firsts[0])):
-                return False
-            self._firsts.pop(0)
-        try:
-            for found in os.ilistdir(self.folder):
-                os.remove(self.folder + "/" + found[0])
-            os.rmdir(self.folder)
-        except OSError:
-            return False
         return True

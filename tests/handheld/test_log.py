@@ -37,7 +37,7 @@ def chain_of(log):
             header = found.header
             assert header.seq == seq and header.log_id == chain.log_id
             assert prev is None or header.prev == prev, seq
-            assert cose.kid(log._board.signer.public) == found.sign1.kid
+            assert cose.kid(log.board.signer.public) == found.sign1.kid
             prev = found.chain_hash()
             last = 0
             for entry in found.entries():

@@ -5,7 +5,7 @@ import os
 from handheld import log as log_module
 from handheld import volumes
 from handheld.log import Log
-from handheld.volumes import Records, frame, frames
+from handheld.volumes import Records, frame
 from handheld_board import FakeBoard, FakeClock, files
 from ronda_protocol import segment, track
 
@@ -19,6 +19,21 @@ def start(board, utc=1789473600):
     log = Log(board, clock)
     log.open()
     return log, clock
+
+
+def frames(path):
+    """(payloads, unreadable bytes) of a file."""
+    return whole(volumes.frames(path))
+
+
+def whole(found):
+    payloads, bad = [], 0
+    for data, n in found:
+        if data is None:
+            bad += n
+        else:
+            payloads.append(data)
+    return payloads, bad
 
 
 def fill(log, clock, count, size=600):
@@ -41,25 +56,25 @@ def damage(path, at, mask=0x10):
 
 
 def newest(log):
-    return log.chain._path(log.chain._firsts[-1])
+    return log.chain.path(log.chain.firsts[-1])
 
 
 def test_frames_find_their_neighbours_whatever_byte_is_damaged():
     FakeBoard()
     payloads = [b"one", b"two" * 50, b"x", b"four"]
-    whole = b"".join([frame(p) for p in payloads])
-    for at in range(len(whole)):
+    joined = b"".join([frame(p) for p in payloads])
+    for at in range(len(joined)):
         for mask in (1, 0x80, 0xFF):
-            data = bytearray(whole)
+            data = bytearray(joined)
             data[at] ^= mask
             with open("/flash/f", "wb") as f:
                 f.write(data)
             found, _bad = frames("/flash/f")
             missing = [p for p in payloads if p not in found]
             assert len(missing) <= 1 and len(found) >= 3, (at, mask, found)
-    for cut in range(len(whole)):
+    for cut in range(len(joined)):
         with open("/flash/f", "wb") as f:
-            f.write(whole[:cut])
+            f.write(joined[:cut])
         found, bad = frames("/flash/f")
         assert found == payloads[: len(found)]
         assert sum([len(p) + 8 for p in found]) + bad == cut
@@ -89,10 +104,10 @@ def test_records_gather_and_settle():
     for i in range(40):
         sent.append(b"%02d" % i * (1 + i % 17))
         records.append(sent[-1])
-        assert records.load() == (sent, 0)
+        assert whole(records.each()) == (sent, 0)
     records.append(b"a" * 300, b"b")
-    assert records.load() == (sent + [b"a" * 300, b"b"], 0)
-    assert records.clear() and records.load() == ([], 0)
+    assert whole(records.each()) == (sent + [b"a" * 300, b"b"], 0)
+    assert records.clear() and whole(records.each()) == ([], 0)
     assert records.clear()
 
 
@@ -105,16 +120,16 @@ def test_a_cut_between_settling_and_emptying_the_tail_repeats_nothing():
         tail = f.read()
     with open("/flash/r", "ab") as f:
         f.write(tail)
-    assert len(records.load()[0]) == 3
+    assert len(whole(records.each())[0]) == 3
     records.append(b"another" * 10)
-    assert [len(r) for r in records.load()[0]] == [28, 28, 28, 70]
+    assert [len(r) for r in whole(records.each())[0]] == [28, 28, 28, 70]
 
 
 def test_segments_come_back_in_any_order_after_rotation():
     board = FakeBoard()
     log, clock = start(board)
     sealed = fill(log, clock, 120)
-    assert len(log.chain._firsts) == 4, log.chain._firsts
+    assert len(log.chain.firsts) == 4, log.chain.firsts
     for chain in (log.chain, start_again(board)):
         for seq in list(range(1, 121)) + [7, 119, 3, 120, 1, 60, 61]:
             assert chain.read(seq) == sealed[seq], seq
@@ -132,7 +147,7 @@ def test_a_damaged_segment_is_reported_and_costs_no_other():
     sealed = fill(log, clock, 20)
     head = log.head
     damage(newest(log), 5000)
-    log.chain._seek = (0, 0, 0)
+    log.chain.seek = (0, 0, 0)
     lost = [seq for seq in range(1, head + 1) if log.read(seq) != sealed[seq]]
     assert len(lost) == 1 and log.read(lost[0]) is None
     assert log.chain.hash_at(lost[0])  # its successor names it
@@ -200,7 +215,7 @@ def test_junk_among_the_files_is_passed_over():
     log, clock = start(board)
     assert log.head == head + 1 and log.log_id == log_id
     assert log.seal_track() == head + 2 and len(fill(log, clock, 20)) == 20
-    os.rename(log.chain._path(1), folder + "/gone")
+    os.rename(log.chain.path(1), folder + "/gone")
     board.reboot()
     log, clock = start(board)
     assert log.event(track.FIX_LOST) and log.seal_track() == 1
@@ -231,7 +246,7 @@ def test_grace_lasts_seven_days_and_the_newest_segment_for_ever():
     board = FakeBoard()
     log, clock = start(board)
     fill(log, clock, 100)
-    assert len(log.chain._firsts) >= 3
+    assert len(log.chain.firsts) >= 3
     assert log.release(50, log.chain.hash_at(50))
     clock.now += 6 * DAY_MS
     fill(log, clock, 1)
@@ -243,7 +258,7 @@ def test_grace_lasts_seven_days_and_the_newest_segment_for_ever():
     assert log.read(1) is None and log.read(51)
     clock.now += 20 * DAY_MS
     assert log.release(102, log.head_hash)
-    assert log.chain._firsts[0] > 51 and log.read(102)
+    assert log.chain.firsts[0] > 51 and log.read(102)
     log_id, head_hash = log.log_id, log.head_hash
     board.reboot()
     log, clock = start(board)
@@ -257,7 +272,7 @@ def test_what_is_not_receipted_is_never_evicted():
     while log.room():
         fill(log, clock, 1, 3000)
     assert log.read(1) and not log.chain.evict()
-    second = log.chain._firsts[1]
+    second = log.chain.firsts[1]
     assert log.release(second - 1, log.chain.hash_at(second - 1))
     assert log.read(1)
     assert log.room() and log.read(1) is None and log.read(second)

@@ -1,0 +1,286 @@
+"""What log, volumes and visits do at boot: find out what is on flash, settle what a cut left.
+
+Apart from them because a handheld has no heap for code that runs once: whoever boots drops this
+module afterwards, and it is read again should the flash ever refuse a write.
+"""
+
+import os
+from struct import unpack_from
+
+from ronda_protocol import cbor, segment, track, visit
+
+from handheld import volumes
+
+
+def scan(chain, nv_seq, nv_hash):
+    """Chain.scan; see there."""
+    firsts = []
+    for name in _names(chain.folder, 0x8000):
+        if name[-4:] == ".vol" and len(name) == 12:
+            try:
+                firsts.append(int(name[:8], 16))
+            except ValueError:
+                pass
+    firsts.sort()
+    chain.firsts = firsts
+    chain.fresh = False
+    chain.last = 0
+    chain.seek = (0, 0, 0)
+    while firsts and not chain.last:
+        _measure(chain)
+    _load_cursor(chain)
+    _find_head(chain, nv_seq, nv_hash)
+
+
+def _names(folder, kind):
+    try:
+        return [found[0] for found in os.ilistdir(folder) if found[1] == kind]
+    except OSError:
+        return []
+
+
+def _measure(chain):
+    """Count the frames of the newest volume; one without any is left out of the index."""
+    path = chain.path(chain.firsts[-1])
+    count = done = 0
+    end = volumes.size(path)
+    try:
+        with open(path, "rb") as f:
+            for at, n in volumes.lengths(f, end):
+                count += 1
+                done = at + n + 8
+    except OSError:
+        pass
+    chain.fresh = done < end
+    if count:
+        chain.last = chain.firsts[-1] + count - 1
+    else:
+        chain.firsts.pop()
+
+
+def _load_cursor(chain):
+    data = volumes.first(chain.folder + "/cursor")
+    if data and len(data) >= 36:
+        chain.released = unpack_from(">I", data)[0]
+        chain.released_hash = data[4:36]
+        chain.marks = [unpack_from(">II", data, at) for at in range(36, len(data) - 7, 8)]
+
+
+def _find_head(chain, nv_seq, nv_hash):
+    firsts, seq = chain.firsts, chain.last
+    lowest = firsts[0] if firsts else 1
+    chain.head, chain.head_hash = 0, volumes.ZERO
+    while seq >= lowest:
+        found = chain.link(seq)
+        if found:
+            chain.head, chain.head_hash = seq, found[1]
+            break
+        if nv_hash and seq == nv_seq:  # it was there when nv was written: lost, not absent
+            chain.head, chain.head_hash = seq, nv_hash
+            break
+        seq -= 1
+    if seq < chain.last:
+        chain.fresh = True
+        chain.last = seq
+        while firsts and firsts[-1] > seq:
+            firsts.pop()
+    # Later segments may hold lower numbers: a visit is sealed while a track is open.
+    for at in range(seq, max(nv_seq, seq - 16, lowest - 1), -1):
+        chain.number = max(chain.number, last_number(chain.header(at)))
+
+
+def last_number(header):
+    """The highest entry number of a segment's header, 0 without a header."""
+    return header.numbers[-2] + header.numbers[-1] - 1 if header else 0
+
+
+# --- the log ---
+
+
+def open_log(log, reason):
+    """Log.open; see there."""
+    make_folder(log.folder)
+    events = _choose(log)
+    for chain in log.chains():
+        log.number = max(log.number, chain.number)
+    stamp, since, owner, part, bad = log.load()
+    if part:
+        # Until it is sealed nothing of this boot may be appended to it.
+        log.base, log.open_count = stamp, len(part.numbers)
+        log.number = max(log.number, part.numbers[-1])
+        log.done = _sealed_to(log, owner or log.log_id, since)
+    if bad:
+        # Numbers that were given and cannot be read again must not be given twice.
+        log.number += 1 + bad // 16
+        events.append((track.RECOVERED, ["open", bad]))
+    part = None
+    log.seal_track()
+    log.event(track.BOOT, [reason])
+    for code, data in events:
+        log.event(code, data)
+    log.room()
+
+
+def make_folder(path):
+    """Whether the folder is there now."""
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        return error.errno == 17
+    return True
+
+
+def _choose(log):
+    """Take up the current log, or begin one; events to log about it."""
+    nv = log.board.nv
+    log_id = nv.get("log")
+    head = nv.get("head")
+    seq, known, owner = 0, None, None
+    if head and len(head) == 48:
+        seq, log.number = unpack_from(">I", head)[0], unpack_from(">I", head, 36)[0]
+        known, owner = head[4:36], head[40:]
+    current = _find_chains(log, log_id)
+    if log_id is None or len(log_id) != 8:
+        if not log.past:
+            return _begin(log, owner, seq, known, "missing")
+        log.chain = log.past.pop()  # nv has forgotten which log it was
+        nv.set("log", log.log_id)
+        return [(track.RECOVERED, ["nv"])]
+    if owner != log_id:  # no segment of this log was sealed while nv listened
+        if not current:
+            return _begin(log, owner or log_id, seq, known or volumes.ZERO, "missing")
+        seq, known = 0, None
+    elif not current:
+        return _begin(log, owner, seq, known, "missing")
+    current.scan(seq, known)
+    there = current.hash_at(seq) if known else None
+    if current.head >= seq and there in (known, None):
+        log.chain = current
+        return []
+    if current.head:
+        log.past.append(current)
+    return _begin(log, owner, seq, known, "tail" if current.head < seq else "fork", current.head)
+
+
+def _find_chains(log, log_id):
+    """Put every older log with segments into log.past; the chain of the current one, or None."""
+    current = None
+    for name in _names(log.folder, 0x4000):
+        try:
+            chain = volumes.Chain(log.folder + "/" + name, bytes.fromhex(name), log.clock)
+        except ValueError:
+            continue
+        if chain.log_id == log_id:
+            current = chain
+        elif len(name) == 16:
+            chain.scan()
+            if chain.head or not drop(chain):
+                log.past.append(chain)
+    log.past.sort(key=lambda chain: chain.number)
+    return current
+
+
+def _begin(log, owner, seq, known, reason, there=0):  # noqa: PLR0917
+    """A new log that names the previous one, if there was any, of which `there` is still here."""
+    log_id = log.board.entropy(8)
+    folder = log.folder + "/" + log_id.hex()
+    log.chain = volumes.Chain(folder, log_id, log.clock)
+    if make_folder(folder):
+        try:
+            if owner:
+                previous = cbor.encode([owner, seq, known, reason])
+                volumes.replace(folder + "/previous", previous)
+            log.board.nv.set("log", log_id)
+        except OSError:
+            log.nv_failures += 1
+    if not owner or not seq:
+        return []
+    first = min(there + 1, seq) if reason == "tail" else 1
+    return [(track.LOST, [first, seq, reason])]
+
+
+def _sealed_to(log, log_id, since):
+    """The last entry number of the newest track segment after seq `since` of a log, or 0."""
+    done = 0
+    for chain in log.chains():
+        if chain.log_id == log_id:
+            for seq in range(since + 1, chain.head + 1):
+                header = chain.header(seq)
+                if header and header.body == segment.TRACK_BODY:
+                    done = last_number(header)
+    return done
+
+
+def drop(chain):
+    """Whether an older log, every segment of it receipted, is deleted."""
+    if chain.released < chain.head:
+        return False
+    chain.firsts = []
+    try:
+        for name in os.listdir(chain.folder):
+            os.remove(chain.folder + "/" + name)
+        os.rmdir(chain.folder)
+    except OSError:
+        return False
+    return True
+
+
+# --- visits ---
+
+
+def open_visits(visits):
+    """Visits.open; see there."""
+    for value in _records(visits.shift_file):
+        visits.in_shift, visits.gestor = True, value[1]
+    for file in (visits.refused_file, visits.visit_file):
+        evidence, answers, attempts, first = _read(file)
+        if evidence and not _is_sealed(visits.log, first[1], first[2], evidence):
+            if evidence["ended"] == visit.REFUSED:
+                evidence["attempts"] = attempts
+            if visits.seal(evidence, answers) is None:
+                continue
+        file.clear()
+
+
+def _records(file):
+    found = []
+    for data, _ in file.each():
+        try:
+            found.append(cbor.decode(data))
+        except (ValueError, TypeError):
+            pass
+    return found
+
+
+def _read(file):
+    """(evidence or None, answers, attempts, first record) of a visit's file."""
+    evidence, answers, attempts, first = None, {}, 1, None
+    for value in _records(file):
+        if value[0] == 0:
+            first, evidence, answers, attempts = value, None, {}, 1
+            try:
+                evidence = visit.decode_evidence(value[3])
+            except ValueError:
+                pass
+        elif len(value) == 4:
+            answers[value[2]] = value[3]
+        else:
+            attempts = value[1]
+    return evidence, answers, attempts, first
+
+
+def _is_sealed(log, log_id, since, evidence):
+    """Whether a segment after `since` is this visit: the power went before clear()."""
+    for chain in log.chains():
+        if chain.log_id != log_id:
+            continue
+        for seq in range(since + 1, chain.head + 1):
+            header = chain.header(seq)
+            if header and header.body == segment.VISIT_BODY:
+                part = segment.parse(chain.read(seq)).parts[segment.EVIDENCE]
+                found = visit.decode_evidence(part)
+                if all(
+                    found[name] == evidence[name] for name in ("case_id", "check_in", "opened")
+                ):
+                    return True
+    return False
