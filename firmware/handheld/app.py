@@ -7,6 +7,7 @@ in the report. What is only needed at boot is imported there.
 
 import asyncio
 import gc
+import sys
 
 from micropython import const
 from ronda_protocol import bounds, cbor, track
@@ -15,6 +16,7 @@ from handheld import log
 from handheld.battery import Battery
 from handheld.clock import Clock
 from handheld.gnss import Gnss
+from handheld.trust import Trust
 from handheld.visits import Visits
 
 _DEATHS = const(8)  # in a row, each within 10 minutes of the last: then the run ends
@@ -45,6 +47,15 @@ async def main(board):
     return report
 
 
+def _forget(*names):
+    """Drop modules that only a boot needs: code loaded from files lives in the heap."""
+    for name in names:
+        if sys.modules.pop(name, None):
+            package, module = name.split(".")
+            delattr(sys.modules[package], module)
+    gc.collect()
+
+
 class App:
     """The parts of one boot. `over` is set when the run is to end, `ended` says why."""
 
@@ -57,12 +68,13 @@ class App:
         self.log = log.Log(board, self.clock)
         self.log.open()
         self.config = self._config()
-        self._manifests = []
+        self.trust = Trust(board)
+        from handheld import packs
+
+        cases, self._packs = packs.take(self.trust, self.clock, self.log)
         self._told_future = 0
-        self.cases = None
-        self._load_packs()
         self.gnss = Gnss(board, self.clock, self.log, self.config.get(4, 15))
-        self.visits = Visits(board, self.clock, self.gnss, self.log, self.cases)
+        self.visits = Visits(board, self.clock, self.gnss, self.log, cases)
         self.visits.open()
         self.battery = Battery(board, self.log)
         self.sync = None
@@ -74,7 +86,8 @@ class App:
             # What open() has just sealed nobody can have seen before.
             born = int.from_bytes(head[:4], "big") if head[40:] == self.log.log_id else 0
             self.sync = Sync(board, self.clock, self.log, self.trust, self.config, born)
-        gc.collect()
+        _forget("handheld.packs", "handheld.recovery")
+        _forget("ronda_protocol.pack", "ronda_protocol.reading")
 
     def tasks(self):
         """(name, function) of every task of this board."""
@@ -106,39 +119,6 @@ class App:
         self._missing("config")
         return {}
 
-    def _load_packs(self):
-        """Trust and cases; one that is missing or refused is an event, and there is none."""
-        from ronda_protocol import pack
-
-        from handheld import packs
-        from handheld.cases import Cases
-        from handheld.trust import Trust
-
-        self.trust = Trust(self.board)
-        kind = pack.TRUST
-        try:
-            fresh = self.trust.load()
-            self._applied(self.trust.manifest, fresh)
-            kind = pack.CASES
-            found, fresh = packs.load(self.board, self.trust, self.clock, kind)
-            self.cases = Cases(found.body, found.manifest.version)
-            self._applied(found.manifest, fresh)
-        except pack.PackError as error:
-            name = pack.TYPE_NAMES[kind]
-            if error.code == "missing":
-                self._missing(name)
-            else:
-                self.log.event(track.PACK, [kind, name, 0, 0, error.code])
-
-    def _applied(self, manifest, fresh):
-        self._manifests.append(manifest)
-        if fresh:
-            self._tell_pack(manifest, 1, "")
-
-    def _tell_pack(self, manifest, applied, reason):
-        kind, name = manifest.pack_type, manifest.name
-        self.log.event(track.PACK, [kind, name, manifest.version, applied, reason])
-
     # --- tasks ---
 
     async def keep(self, name, task):
@@ -152,8 +132,6 @@ class App:
             except Exception as error:
                 why = type(error).__name__
                 if board.ident.profile == "sim":
-                    import sys
-
                     sys.print_exception(error, sys.stderr)  # type: ignore
             gc.collect()
             deaths = 1 if self.clock.ms() - began > _LIVED_MS else deaths + 1
@@ -196,12 +174,13 @@ class App:
 
     def _check_time(self):
         """A pack that has ended is not used any more; one from the future is told (sim only)."""
-        for manifest in list(self._manifests):
-            if not self.trust.valid(manifest, self.clock.utc()):
-                self._manifests.remove(manifest)
-                if self.cases and manifest.pack_type != self.trust.manifest.pack_type:
-                    self.visits.cases = self.cases = None
-                self._tell_pack(manifest, 0, "time")
+        for found in list(self._packs):
+            kind, name, version, first, last = found
+            if not self.trust.in_time(first, last, self.clock.utc(), name):
+                self._packs.remove(found)
+                if kind == 2:  # CASES of ronda_protocol.pack, which is not kept
+                    self.visits.cases = None
+                self.log.event(track.PACK, [kind, name, version, 0, "time"])
         future = self.trust.future[self._told_future :]
         if future:
             self._told_future += len(future)

@@ -3,7 +3,7 @@
 Each case is kept as its CBOR, a fifth of what its dict takes.
 """
 
-from ronda_protocol import cbor, pack
+from ronda_protocol import cbor
 
 _NAMES = ("case_id", "portfolio", "creditor", "place", "order", "currency")
 
@@ -12,6 +12,8 @@ class Cases:
     """`version` of the pack, `round_id`, `as_of` and `expires_at` in unix seconds."""
 
     def __init__(self, body, version):
+        from ronda_protocol import pack  # the app drops it after the boot
+
         self.version = version
         self.round_id, self.as_of, self.expires_at, cases = pack.decode_cases(body)
         cases.sort(key=lambda case: case["order"])

@@ -1,15 +1,15 @@
 """Packs on flash: read, verified against the trust pack, refused when older than one seen before.
 
-A pack lies whole in a file named for its type. Says nothing about what a body means, and does not
-receive packs over the air.
+A pack lies whole in a file named for its type. Does not receive packs over the air. Needed at boot
+and at the bench only: the app drops this module afterwards, so nothing it returns may keep a class
+of it or of ronda_protocol.pack alive.
 """
 
 import os
 
 from micropython import const
-from ronda_protocol import cbor, cose, p256, pack
+from ronda_protocol import cbor, cose, p256, pack, track
 
-SKEW_S = const(120)  # a clock this far behind the signer's does not make a pack "future"
 _MAX = const(16384)
 _VERSIONS = "versions"
 
@@ -69,6 +69,21 @@ def admit(board, device, manifest, keep):
     return True
 
 
+def load_trust(trust, data=None):
+    """See Trust.load."""
+    board = trust.board
+    found = read(board, pack.TRUST, data)
+    manifest = found.manifest
+    root, keys = pack.decode_trust(found.body)
+    if cose.thumbprint(root) != board.nv.get("root"):
+        raise pack.PackError("root")
+    if not cose.verify(found.sign1, root, p256.verify):
+        raise pack.PackError("signature")
+    fresh = admit(board, trust.device, manifest, data is None)
+    trust.window, trust.keys = [manifest.not_before, manifest.not_after], keys
+    return manifest, fresh
+
+
 def load(board, trust, clock, pack_type, data=None):
     """(pack, whether its version is new here): of a type, not trust, verified.
 
@@ -82,6 +97,38 @@ def load(board, trust, clock, pack_type, data=None):
         raise pack.PackError("signer")
     if not cose.verify(found.sign1, public, p256.verify):
         raise pack.PackError("signature")
-    if not trust.valid(found.manifest, now):
+    manifest = found.manifest
+    name = pack.TYPE_NAMES[pack_type]
+    if not trust.in_time(manifest.not_before, manifest.not_after, now, name):
         raise pack.PackError("time")
-    return found, admit(board, trust.device, found.manifest, data is None)
+    return found, admit(board, trust.device, manifest, data is None)
+
+
+def take(trust, clock, log):
+    """At boot: (Cases or None, [[type, name, version, not before, not after]...]).
+
+    What is refused, missing or new is an event; the rest goes on without it."""
+    from handheld.cases import Cases
+
+    cases, taken, kind = None, [], pack.TRUST
+    try:
+        manifest, fresh = trust.load()
+        _taken(manifest, fresh, taken, log)
+        kind = pack.CASES
+        found, fresh = load(trust.board, trust, clock, kind)
+        cases = Cases(found.body, found.manifest.version)
+        _taken(found.manifest, fresh, taken, log)
+    except pack.PackError as error:
+        name = pack.TYPE_NAMES[kind]
+        if error.code == "missing":
+            log.event(track.PART_MISSING, [name])
+        else:
+            log.event(track.PACK, [kind, name, 0, 0, error.code])
+    return cases, taken
+
+
+def _taken(manifest, fresh, taken, log):
+    kind, name, version = manifest.pack_type, manifest.name, manifest.version
+    taken.append([kind, name, version, manifest.not_before, manifest.not_after])
+    if fresh:
+        log.event(track.PACK, [kind, name, version, 1, ""])

@@ -1,12 +1,13 @@
-"""The trust pack as this handheld believes it: which keys the pinned root lists, for which role.
+"""What this handheld believes: which keys the pinned root lists in its trust pack, for which role.
 
 The root's thumbprint is in `nv` since provisioning; everything else is learnt from the one pack.
-Revoking and rotating is the root's business, done by a pack with a higher version.
+Revoking and rotating is the root's business, done by a pack with a higher version. Reading and
+verifying the pack is packs.py's, which is needed at boot only.
 """
 
-from ronda_protocol import cose, p256, pack
+from micropython import const
 
-from handheld import packs
+_SKEW_S = const(120)  # a clock this far behind the signer's does not make anything "future"
 
 
 class Trust:
@@ -16,49 +17,37 @@ class Trust:
     device: whose scope counts, the board's own unless it is just being provisioned."""
 
     def __init__(self, board, device=None):
-        self._board = board
+        self.board = board
         self.device = device or board.ident.device_id
-        self.manifest = None
+        self.window = None  # [not before, not after] of the trust pack
+        self.keys = []  # [kid, public key, role, not before, not after, revoked]
         self.future = []
-        self._keys = []
 
     def load(self, data=None):
-        """Verify the pack on flash (or `data`, without keeping it); whether its version is new.
+        """Verify the pack on flash (or `data`, without keeping it); (manifest, whether it is new).
 
         PackError: nothing changed."""
-        found = packs.read(self._board, pack.TRUST, data)
-        root, keys = pack.decode_trust(found.body)
-        if cose.thumbprint(root) != self._board.nv.get("root"):
-            raise pack.PackError("root")
-        if not cose.verify(found.sign1, root, p256.verify):
-            raise pack.PackError("signature")
-        fresh = packs.admit(self._board, self.device, found.manifest, data is None)
-        self.manifest, self._keys = found.manifest, keys
-        return fresh
+        from handheld import packs
+
+        return packs.load_trust(self, data)
 
     def in_time(self, first, last, now, name):
         """Whether `now` (unix seconds, None = no trusted time) is in [first, last].
 
         Without a trusted time nothing has ended yet. What begins later is refused, but by the
         sim, which replays receivers' logs older than its keys: accepted and flagged."""
-        if now is None or first <= now + packs.SKEW_S and now <= last:
+        if now is None or first <= now + _SKEW_S and now <= last:
             return True
-        if now > last or self._board.ident.profile != "sim":
+        if now > last or self.board.ident.profile != "sim":
             return False
         if name not in self.future:
             self.future.append(name)
         return True
 
-    def valid(self, manifest, now):
-        """Whether a pack's validity covers `now`."""
-        name = pack.TYPE_NAMES[manifest.pack_type]
-        return self.in_time(manifest.not_before, manifest.not_after, now, name)
-
     def key(self, kid, role, now):
         """The public key (64 bytes) of that kid if it has that role at `now`, else None."""
-        if self.manifest is None or not self.valid(self.manifest, now):
-            return None
-        for found, public, its_role, first, last, revoked in self._keys:
-            if found == kid and its_role == role and not revoked:
-                return public if self.in_time(first, last, now, "key") else None
+        if self.window and self.in_time(self.window[0], self.window[1], now, "trust"):
+            for found, public, its_role, first, last, revoked in self.keys:
+                if found == kid and its_role == role and not revoked:
+                    return public if self.in_time(first, last, now, "key") else None
         return None

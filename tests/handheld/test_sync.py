@@ -56,8 +56,8 @@ class Rig:
         self.log.open()
         self.add(segments)
         self.trust = Trust(self.board)
-        self.trust.manifest = pack.Manifest(pack.TRUST, "site", "trust", 1, 0, NOW * 2)
-        self.trust._keys = [
+        self.trust.window = [0, NOW * 2]
+        self.trust.keys = [
             [GATEWAY.kid, GATEWAY.public, pack.GATEWAY, 0, NOW * 2, False],
             [RELEASE.kid, RELEASE.public, pack.RELEASE, 0, NOW * 2, False],
         ]
@@ -368,13 +368,13 @@ async def test_forged_foreign_and_old_receipts_delete_nothing():
 async def test_a_receipt_counts_only_while_its_key_does():
     for change in ("revoked", "ended", "no pack"):
         rig = Rig(1)
-        key = rig.trust._keys[0]
+        key = rig.trust.keys[0]
         if change == "revoked":
             key[5] = True
         elif change == "ended":
             key[4] = NOW - 1
         else:
-            rig.trust.manifest = None
+            rig.trust.window = None
         rig.start()
         await rig.wait(2)
         assert rig.log.released == 0 and rig.sync.refused == {"signer": 1}, change

@@ -148,7 +148,7 @@ def test_versions_go_up_only():
 def test_a_version_is_fresh_once():
     site = Site()
     trust = Trust(site.board)
-    assert trust.load() is True and trust.load() is False
+    assert trust.load()[1] is True and trust.load()[1] is False
     site.put("cases", site.cases_pack())
     assert packs.load(site.board, trust, FakeClock(), pack.CASES)[1]
     assert not packs.load(site.board, trust, FakeClock(), pack.CASES)[1]
