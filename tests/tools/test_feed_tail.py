@@ -69,8 +69,8 @@ def test_a_visit_reads_as_a_sentence() -> None:
         close=None,
         check_in_verdict=[2, 300, 50, 5, 0],
     )
-    told = sentence(refused, -5 * 3600, "")
-    assert "08:01:06" in told
+    told = sentence(refused, lambda unix: f"<{unix}>")
+    assert "<1789477266>" in told
     assert "visita rechazada" in told and "2 intento(s)" in told
     assert "el equipo dijo: fuera" in told
     blind = visit_event(check_in_verdict=[3, None, None, 0, 1], check_in_fixes=[0, b""])

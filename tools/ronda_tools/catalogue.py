@@ -8,6 +8,18 @@ from ronda_tools.texts import Text
 TEXTS: dict[str, Text] = {
     # ---- any command ---------------------------------------------------------------------
     "cli.interrupted": Text("Interrumpido.", "Interrupted."),
+    "cli.help": Text(
+        "Visitas de cobranza comprobables: equipos, puerta de enlace, evidencia.",
+        "Provable collection visits: handhelds, gateway, evidence.",
+    ),
+    "cli.help.lang": Text("Idioma de los mensajes.", "Language of the messages."),
+    "cli.help.version": Text("Muestra la versión y termina.", "Show the version and exit."),
+    "cli.lang": Text(
+        "No hay mensajes en el idioma {lang}.",
+        "There are no messages in the language {lang}.",
+        "Use --lang es o --lang en.",
+        "Use --lang es or --lang en.",
+    ),
     "cli.json": Text("Imprime JSON en vez de frases.", "Print JSON instead of sentences."),
     "file.missing": Text(
         "no existe el archivo {file}",
@@ -45,25 +57,7 @@ TEXTS: dict[str, Text] = {
         "separe las líneas que hacen falta en otro archivo",
         "put the lines you need into a file of their own",
     ),
-    # ---- the embedded broker -------------------------------------------------------------
-    "broker.missing": Text(
-        "falta el broker MQTT incluido (iotcore)",
-        "the embedded MQTT broker (iotcore) is not installed",
-        "instálelo con: pip install 'ronda[sim]'",
-        "install it: pip install 'ronda[sim]'",
-    ),
-    "broker.port": Text(
-        "el puerto {port} de {host} ya está en uso",
-        "port {port} of {host} is in use",
-        "elija otro con --port, o quite --port para tomar uno libre",
-        "choose another with --port, or leave --port out to take a free one",
-    ),
-    "broker.start": Text(
-        "el broker MQTT no arrancó en {host}:{port}",
-        "the MQTT broker did not start on {host}:{port}",
-        "pruebe otra vez; si persiste, ejecute: python -m iotcore --listen 127.0.0.1 --port 1884",
-        "try again; if it persists run: python -m iotcore --listen 127.0.0.1 --port 1884",
-    ),
+    # ---- brokers -------------------------------------------------------------------------
     "broker.url": Text(
         "{url} no es la dirección de un broker",
         "{url} is not a broker's address",
@@ -455,8 +449,8 @@ TEXTS: dict[str, Text] = {
         "{device}: {count} fixes (segment {seq}); the last {lat}, {lon} at {when}.",
     ),
     "feed.battery": Text(
-        "{device}: batería {mv} mV, {percent} %, {source} ({count} lecturas).",
-        "{device}: battery {mv} mV, {percent} %, {source} ({count} readings).",
+        "{device}: batería {mv} mV, {percent} %, {source} (lecturas: {count}).",
+        "{device}: battery {mv} mV, {percent} %, {source} (readings: {count}).",
     ),
     "feed.events": Text("{device}: {events}.", "{device}: {events}."),
     "feed.event": Text("{name} ({when})", "{name} ({when})"),
@@ -465,4 +459,206 @@ TEXTS: dict[str, Text] = {
     ),
     "feed.severity.warning": Text("AVISO", "WARNING"),
     "feed.severity.alarm": Text("ALARMA", "ALARM"),
+    "word.outcome.ausente": Text("nadie en casa", "nobody home"),
+    "word.outcome.mudado": Text("se mudó", "moved away"),
+    "word.outcome.no_vive_aqui": Text("no vive aquí", "does not live here"),
+    "word.outcome.fallecido": Text("fallecido", "deceased"),
+    "word.outcome.desocupado": Text("inmueble desocupado", "vacant"),
+    "word.outcome.direccion_inexistente": Text("la dirección no existe", "no such address"),
+    "word.outcome.sin_acceso": Text("sin acceso al edificio", "no access to the building"),
+    "word.outcome.zona_insegura": Text("zona insegura", "unsafe area"),
+    "word.outcome.se_niega": Text("se niega a pagar", "refuses to pay"),
+    "word.outcome.pide_no_volver": Text("pide no volver", "asks not to return"),
+    "word.outcome.tiene_abogado": Text("tiene abogado", "has a lawyer"),
+    "word.outcome.disputa": Text("disputa la deuda", "disputes the debt"),
+    "word.outcome.ya_pago": Text("dice que ya pagó", "says it is paid"),
+    "word.outcome.sin_acuerdo": Text("sin acuerdo", "no agreement"),
+    "word.outcome.promesa": Text("promesa de pago", "promise to pay"),
+    "word.outcome.convenio": Text("convenio de pago", "payment agreement"),
+    # ---- the demo ------------------------------------------------------------------------
+    "demo.help": Text(
+        "El sistema entero en esta máquina: broker, pasarela y un equipo simulado que recorre "
+        "Miraflores. Con --once, una jornada acelerada y su conciliación; sale con 1 si no "
+        "cuadra.",
+        "The whole system on this machine: broker, gateway and one simulated handheld walking "
+        "Miraflores. With --once, one accelerated day and its reconciliation; exit 1 unless it "
+        "balances.",
+    ),
+    "demo.help.once": Text(
+        "Una jornada tan rápido como pueda la máquina; imprime la conciliación y termina.",
+        "One day as fast as the machine allows; print the reconciliation and end.",
+    ),
+    "demo.help.handhelds": Text(
+        "Cuántos equipos simular (por ahora 1).", "Handhelds (1 for now)."
+    ),
+    "demo.help.speed": Text(
+        "Segundos simulados por segundo, como máximo (sin --once).",
+        "Simulated seconds a second, at most (without --once).",
+    ),
+    "demo.help.json": Text(
+        "Imprime la conciliación en JSON (con --once).",
+        "Print the reconciliation as JSON (with --once).",
+    ),
+    "demo.help.feed": Text(
+        "Escribe también cada evento del feed, una línea JSON cada uno.",
+        "Write every feed event too, one line of JSON each.",
+    ),
+    "demo.help.keep": Text(
+        "Conserva en esta carpeta (nueva o vacía) base de datos, claves públicas y memoria del "
+        "equipo.",
+        "Keep database, public keys and the handheld's storage in this folder (new or empty).",
+    ),
+    "demo.help.port": Text("Puerto del broker (uno libre).", "The broker's port (a free one)."),
+    "demo.handhelds": Text(
+        "esta versión simula un solo equipo, no {count}",
+        "this version simulates one handheld, not {count}",
+        "quite --handhelds",
+        "leave --handhelds out",
+    ),
+    "demo.speed": Text(
+        "--speed debe ser mayor que 0 y como máximo 100000",
+        "--speed must be above 0 and at most 100000",
+        "por ejemplo --speed 60: un minuto por segundo",
+        "for example --speed 60: a minute a second",
+    ),
+    "demo.json_once": Text(
+        "--json es para una jornada: va con --once",
+        "--json is for one day: it goes with --once",
+        "añada --once",
+        "add --once",
+    ),
+    "demo.keep_full": Text(
+        "{path} no está vacía; no se ha tocado nada",
+        "{path} is not empty; nothing was touched",
+        "dé a --keep una carpeta nueva",
+        "give --keep a new folder",
+    ),
+    "demo.keep_bad": Text(
+        "no se puede usar {path} para --keep: {why}",
+        "{path} cannot be used for --keep: {why}",
+        "elija otra carpeta",
+        "choose another folder",
+    ),
+    "demo.no_broker": Text(
+        "el broker incluido no contesta en {host}:{port}",
+        "the embedded broker does not answer on {host}:{port}",
+        "pruebe otra vez; si persiste, dé otro puerto con --port",
+        "try again; if it persists, give another port with --port",
+    ),
+    "demo.stuck": Text(
+        "la jornada no pudo terminar: {why}",
+        "the day could not end: {why}",
+        "pruebe otra vez; si persiste, guarde la carpeta de --keep para quien mantiene Ronda",
+        "try again; if it persists, keep the folder of --keep for whoever maintains Ronda",
+    ),
+    "demo.started": Text(
+        "Ronda, demostración: martes 15 de septiembre de 2026, Lima. Broker en {url}.",
+        "Ronda, demonstration: Tuesday 15 September 2026, Lima. Broker at {url}.",
+    ),
+    "demo.follow": Text(
+        "Para ver lo que ve la central, en otra terminal:  ronda feed tail --broker {url}",
+        "To see what the back office sees, in another terminal:  ronda feed tail --broker {url}",
+    ),
+    "demo.speed_is": Text(
+        "Un segundo aquí son hasta {speed} allí. Ctrl-C termina.",
+        "One second here is up to {speed} there. Ctrl-C ends.",
+    ),
+    "demo.progress": Text("Jornada simulada", "Simulated day"),
+    "demo.provisioned": Text(
+        "Equipo {device} preparado: clave propia {kid}, raíz fijada, ronda de {cases} casos.",
+        "Handheld {device} provisioned: its own key {kid}, root pinned, a round of {cases} cases.",
+    ),
+    "demo.stays": Text(
+        "La jornada terminó. El broker sigue en {url}; Ctrl-C termina.",
+        "The day is over. The broker stays at {url}; Ctrl-C ends.",
+    ),
+    "demo.ended": Text("Todo cerrado.", "All ended."),
+    "demo.kept": Text("Conservado en {path}.", "Kept in {path}."),
+    "demo.shift_started": Text("El gestor empieza su turno.", "The gestor begins the shift."),
+    "demo.shift_ended": Text("El gestor termina su turno.", "The gestor ends the shift."),
+    "demo.opened_inside": Text(
+        "{case}: {verdict}. La visita se abre.", "{case}: {verdict}. The visit opens."
+    ),
+    "demo.opened_unconfirmed": Text(
+        "{case}: {verdict}. El gestor acepta «ubicación no confirmada»; se abre y queda por "
+        "revisar.",
+        "{case}: {verdict}. The gestor acknowledges “location unconfirmed”; it opens and waits "
+        "for a person to judge.",
+    ),
+    "demo.opened_address": Text(
+        "{case}: {verdict}, de una dirección solo geocodificada. Se abre como dirección por "
+        "confirmar.",
+        "{case}: {verdict}, of an address that is only geocoded. It opens as an address to "
+        "confirm.",
+    ),
+    "demo.ask_unconfirmed": Text(
+        "{case}: {verdict}. El equipo pide aceptar «ubicación no confirmada».",
+        "{case}: {verdict}. The handheld asks to acknowledge “location unconfirmed”.",
+    ),
+    "demo.waiting_fix": Text(
+        "{case}: esperando señal GPS, hasta {remaining_s} s más.",
+        "{case}: waiting for a GPS fix, {remaining_s} s more at most.",
+    ),
+    "demo.refused_outside": Text(
+        "{case}: rechazada, faltan {metres} m hasta el cerco; camine hacia el {direction}.",
+        "{case}: refused, {metres} m short of the fence; walk {direction}.",
+    ),
+    "demo.saved": Text(
+        "{case}: visita cerrada ({outcome}), guardada y firmada como segmento {seq}.",
+        "{case}: visit closed ({outcome}), saved and signed as segment {seq}.",
+    ),
+    "demo.invalid": Text(
+        "{case}: el cuestionario no acepta: {problems}.",
+        "{case}: the questionnaire does not take: {problems}.",
+    ),
+    "demo.other": Text("{case} {moment}: {code}.", "{case} {moment}: {code}."),
+    "demo.fix_found": Text("El equipo tiene posición GPS.", "The handheld has a GPS fix."),
+    "demo.fix_lost": Text("El equipo perdió la señal GPS.", "The handheld lost its GPS fix."),
+    "demo.sealed_track": Text(
+        "Tramo sellado y firmado: segmento {seq}.", "Track sealed and signed: segment {seq}."
+    ),
+    "demo.sealed_visit": Text(
+        "Visita sellada y firmada: segmento {seq}.", "Visit sealed and signed: segment {seq}."
+    ),
+    "demo.link_up": Text("El equipo está conectado al broker.", "The handheld is on the broker."),
+    "demo.link_down": Text(
+        "El equipo se quedó sin conexión.", "The handheld has lost its connection."
+    ),
+    "demo.network_lost": Text(
+        "Zona sin red: desde aquí todo queda en el equipo.",
+        "Dead zone: from here on everything stays on the handheld.",
+    ),
+    "demo.network_back": Text("Vuelve la red.", "The network is back."),
+    "demo.receipt": Text(
+        "Recibo firmado de la pasarela: todo hasta el segmento {upto} está a salvo; por enviar: "
+        "{unsent}.",
+        "The gateway's signed receipt: all up to segment {upto} is safe; still to send: {unsent}.",
+    ),
+    "demo.died": Text(
+        "Una tarea del equipo murió ({task}: {why}) y vuelve a empezar.",
+        "A task of the handheld died ({task}: {why}) and starts again.",
+    ),
+    "demo.feed": Text("  central <- {sentence}", "  back office <- {sentence}"),
+    "demo.page": Text("Conciliación de la jornada:", "Reconciliation of the day:"),
+    "demo.kind.visit": Text("visitas", "visits"),
+    "demo.kind.fix": Text("posiciones", "fixes"),
+    "demo.kind.battery": Text("batería", "battery"),
+    "demo.kind.event": Text("sucesos", "events"),
+    "demo.book.recorded": Text("registrado", "recorded"),
+    "demo.book.stored": Text("guardado", "stored"),
+    "demo.book.forwarded": Text("reenviado", "forwarded"),
+    "demo.totals": Text(
+        "perdidos {lost}, duplicados {doubled}, repetidos {repeated}, no registrados {unrecorded}",
+        "lost {lost}, doubled {doubled}, repeated {repeated}, unrecorded {unrecorded}",
+    ),
+    "demo.visit": Text(
+        "  {case}: {ended}; cerco: {fence}; resultado: {outcome}; {signature}; {overall}  [{id}]",
+        "  {case}: {ended}; fence: {fence}; outcome: {outcome}; {signature}; {overall}  [{id}]",
+    ),
+    "demo.signed": Text(
+        "firma verificada aquí con la clave pública", "signature verified here with the public key"
+    ),
+    "demo.unsigned": Text("FIRMA NO VERIFICADA", "SIGNATURE NOT VERIFIED"),
+    "demo.balanced": Text("La jornada cuadra.", "The day balances."),
+    "demo.not_balanced": Text("LA JORNADA NO CUADRA.", "THE DAY DOES NOT BALANCE."),
 }

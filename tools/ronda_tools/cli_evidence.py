@@ -78,4 +78,4 @@ def _print_json(rows: list[dict[str, object]], every: bool, reports: list[Report
         whole: object = {"valid": all(r.valid for r in reports), "evidence": rows}
     else:
         whole = rows[0]
-    typer.echo(json.dumps(whole, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(whole, indent=2))

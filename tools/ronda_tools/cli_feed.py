@@ -98,7 +98,7 @@ def _show(payload: bytes, as_data: bool) -> None:
     if as_data:
         # Again encoded: one line an event, whatever its publisher's taste.
         shown = event if event is not None else {"unreadable": payload.hex()}
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        typer.echo(json.dumps(shown))
     elif event is None:
         typer.echo(say("feed.unreadable", size=len(payload)))
     else:

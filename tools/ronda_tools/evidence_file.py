@@ -55,6 +55,11 @@ def load(path: str, wanted_id: str | None = None, every: bool = False) -> list[H
     return distinct
 
 
+def held_in(event: dict[str, Any]) -> list[Held]:
+    """The evidence in one feed event: one, or none."""
+    return list(_in_event(event))
+
+
 def _read(path: str) -> bytes:
     try:
         if path == "-":

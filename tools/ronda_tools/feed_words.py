@@ -1,6 +1,6 @@
 """One feed event as one sentence. Pure; judges nothing, and says so where it cannot read one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ronda_gateway import feed
@@ -16,14 +16,18 @@ _OPENED = {"refused": 0, "inside": 1, "unconfirmed": 2, "address_to_confirm": 3}
 _ENDED = {"closed": 1, "interrupted": 2, "refused": 3}
 
 
-def sentence(event: Mapping[str, Any], offset_s: int = 0, zone: str = " UTC") -> str:
-    """The sentence of a CloudEvent; `offset_s` and `zone` say in which local time."""
+When = Callable[[int | None], str]
+"""How unix seconds are told; "" for a time nobody knew."""
+
+
+def sentence(event: Mapping[str, Any], when: When = words.clock_text) -> str:
+    """The sentence of a CloudEvent."""
     data: Any = event.get("data")
     teller = _TELLERS.get(str(event.get("type")))
     try:
         if teller is None or not isinstance(data, Mapping):
             raise KeyError
-        return teller(cast(Mapping[str, Any], data), offset_s, zone)
+        return teller(cast(Mapping[str, Any], data), when)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         kind, id = str(event.get("type", "?")), str(event.get("id", "?"))
         return say("feed.unknown", type=kind, id=id)
@@ -47,13 +51,13 @@ def fence(verdict: Mapping[str, Any] | None) -> str:
     return say("feed.disagree", verdict=told, theirs=say(f"word.short.{verdict['handheld']}"))
 
 
-def _visit(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+def _visit(data: Mapping[str, Any], when: When) -> str:
     verdicts = data["verdicts"]
     outcome = data["outcome"]
     parts = [
         say(
             "feed.visit",
-            when=words.clock_text(data["check_in"]["utc"], offset_s, zone) or say("word.no_stamp"),
+            when=when(data["check_in"]["utc"]) or say("word.no_stamp"),
             device=data["device"],
             case=data["case_id"],
             portfolio=data["portfolio"],
@@ -80,7 +84,7 @@ def outcome_words(outcome: str) -> str:
     return say(code) if code in codes() else outcome
 
 
-def _verdict(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+def _verdict(data: Mapping[str, Any], _when: When) -> str:
     return say(
         "feed.verdict",
         visit=data["visit_id"],
@@ -90,7 +94,7 @@ def _verdict(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
     )
 
 
-def _positions(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+def _positions(data: Mapping[str, Any], when: When) -> str:
     rows: Sequence[Mapping[str, Any]] = data["entries"]
     last = rows[-1]
     return say(
@@ -100,11 +104,11 @@ def _positions(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
         seq=data["seq"],
         lat=degrees(last["lat_e7"]),
         lon=degrees(last["lon_e7"]),
-        when=words.clock_text(last["utc"], offset_s, zone) or say("word.no_stamp"),
+        when=when(last["utc"]) or say("word.no_stamp"),
     )
 
 
-def _battery(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+def _battery(data: Mapping[str, Any], _when: When) -> str:
     last = data["entries"][-1]
     percent = last["percent"]
     return say(
@@ -117,12 +121,12 @@ def _battery(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
     )
 
 
-def _events(data: Mapping[str, Any], offset_s: int, zone: str) -> str:
+def _events(data: Mapping[str, Any], when: When) -> str:
     told = [
         say(
             "feed.event",
             name=event_words(row["code"]),
-            when=words.clock_text(row["utc"], offset_s, zone) or say("word.no_stamp"),
+            when=when(row["utc"]) or say("word.no_stamp"),
         )
         for row in data["entries"]
     ]
@@ -136,7 +140,7 @@ def event_words(code: int) -> str:
     return say(known) if known in codes() else name
 
 
-def _alert(data: Mapping[str, Any], _offset: int, _zone: str) -> str:
+def _alert(data: Mapping[str, Any], _when: When) -> str:
     return say(
         "feed.alert",
         severity=say(f"feed.severity.{data['severity']}"),

@@ -32,7 +32,7 @@ class UsedWrong(Exception):
     Exit code 2 says "used wrong", 1 says "found wrong".
     """
 
-    def __init__(self, code: str, *, exit_code: int = 2, **fields: object) -> None:
+    def __init__(self, code: str, /, *, exit_code: int = 2, **fields: object) -> None:
         super().__init__(code)
         self.code = code
         self.fields = fields
@@ -76,7 +76,7 @@ def _short(named: str) -> str:
     return "en" if named.strip().lower().startswith("en") else "es"
 
 
-def say(code: str, **fields: object) -> str:
+def say(code: str, /, **fields: object) -> str:
     """The sentence of a code in the language in use. KeyError for a code nobody wrote.
 
     What came from outside cannot move the cursor or scroll: control characters are replaced.
@@ -91,7 +91,7 @@ def _filled(sentence: str, fields: Mapping[str, object]) -> str:
     return sentence.format(**safe)
 
 
-def remedy(code: str, **fields: object) -> str:
+def remedy(code: str, /, **fields: object) -> str:
     """What to do about an error, or "" where there is nothing to add."""
     _load()
     text = _table[code]
@@ -104,13 +104,13 @@ def codes() -> Mapping[str, Text]:
     return dict(_table)
 
 
-def explain(code: str, **fields: object) -> str:
+def explain(code: str, /, **fields: object) -> str:
     """An error in two lines: what is wrong, then what to do."""
     todo = remedy(code, **fields)
     return f"ronda: {say(code, **fields)}" + (f"\n  -> {todo}" if todo else "")
 
 
-def fail(code: str, *, exit_code: int = 2, **fields: object) -> NoReturn:
+def fail(code: str, /, *, exit_code: int = 2, **fields: object) -> NoReturn:
     """Print an error with its remedy on stderr and end the command."""
     print(explain(code, **fields), file=sys.stderr, flush=True)
     raise typer.Exit(exit_code)

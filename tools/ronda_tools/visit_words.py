@@ -64,13 +64,13 @@ def _word(group: str, names: Mapping[int, str], code: int) -> str:
     return say(f"word.{group}.{name}") if name else str(code)
 
 
-def clock_text(unix: int | None, offset_s: int = 0, zone: str = " UTC") -> str:
-    """Unix seconds as date and time; "" for none, the bare number beyond the year 9999."""
+def clock_text(unix: int | None) -> str:
+    """Unix seconds as date and time in UTC; "" for none, the number beyond the year 9999."""
     if unix is None:
         return ""
-    if not 0 <= unix + offset_s < 253402300800:
+    if not 0 <= unix < 253402300800:
         return str(unix)
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(unix + offset_s)) + zone
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(unix))
 
 
 def stamp(value: Sequence[Any] | None) -> str:

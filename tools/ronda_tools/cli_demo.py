@@ -1,0 +1,119 @@
+"""`ronda demo`: the whole system on this machine. Only arguments, progress and printing."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from ronda_gateway.wording import printable
+
+from ronda_tools.demo import DayFailed, Demo, Options, Outcome
+from ronda_tools.demo_words import Narrator, local_time, page
+from ronda_tools.texts import fail, reported, say
+
+_MAX_SPEED = 100_000
+
+
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help=say("demo.help.once"))] = False,
+    handhelds: Annotated[
+        int, typer.Option("--handhelds", metavar="N", help=say("demo.help.handhelds"))
+    ] = 1,
+    speed: Annotated[
+        float, typer.Option("--speed", metavar="X", help=say("demo.help.speed"))
+    ] = 60.0,
+    as_data: Annotated[bool, typer.Option("--json", help=say("demo.help.json"))] = False,
+    feed: Annotated[
+        Path | None, typer.Option("--feed", metavar="FILE", help=say("demo.help.feed"))
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help=say("demo.help.keep"))
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65535, metavar="P", help=say("demo.help.port")),
+    ] = None,
+) -> None:
+    """Run the demo; exit 0 when the day balances, or when the live one is ended with Ctrl-C."""
+    if handhelds != 1:
+        fail("demo.handhelds", count=handhelds)
+    if not 0 < speed <= _MAX_SPEED:
+        fail("demo.speed")
+    if as_data and not once:
+        fail("demo.json_once")
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    options = Options(feed=feed, keep=keep, port=port, speed=None if once else speed)
+    with reported():
+        try:
+            code = _once(options, as_data) if once else _live(options)
+        except KeyboardInterrupt:
+            typer.echo(say("cli.interrupted"), err=True)
+            code = 1 if once else 0
+        except DayFailed as failed:
+            first, *last_lines = str(failed).splitlines()
+            for text in last_lines:
+                typer.echo(f"  | {printable(text)}", err=True)
+            fail("demo.stuck", why=first, exit_code=1)
+    raise typer.Exit(code)
+
+
+def _as_interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _once(options: Options, as_data: bool) -> int:
+    with Demo(options) as day:
+        outcome = _with_progress(day)
+    _print(outcome, as_data)
+    if options.keep is not None and not as_data:
+        typer.echo(say("demo.kept", path=str(options.keep)))
+    return 0 if outcome.balanced else 1
+
+
+def _with_progress(day: Demo) -> Outcome:
+    """Run the day; with a terminal on stderr, a bar of simulated time."""
+    if not sys.stderr.isatty():
+        return day.run()
+    bar = Progress(
+        TextColumn(say("demo.progress")),
+        BarColumn(),
+        TextColumn("{task.fields[clock]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=day.length_ms, clock=local_time(0))
+
+        def moved(ms: int) -> None:
+            bar.update(task, completed=ms, clock=local_time(ms))
+
+        return day.run(moved)
+
+
+def _print(outcome: Outcome, as_data: bool) -> None:
+    if as_data:
+        typer.echo(json.dumps(outcome.data, indent=2))
+    else:
+        for text in page(outcome.data):
+            typer.echo(text)
+
+
+def _live(options: Options) -> int:
+    line: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    outcome: Outcome | None = None
+    try:
+        with Demo(options, lambda clock: Narrator(line, clock)) as day:
+            outcome = day.run()
+            _print(outcome, False)
+            line(say("demo.stays", url=day.url))
+            day.stay()
+    except KeyboardInterrupt:
+        line(say("demo.ended"))
+    return 0 if outcome is None or outcome.balanced else 1
