@@ -72,7 +72,7 @@ def do_visits(the_board, wanted):
             if header and header.body == segment.VISIT_BODY:
                 out.write(chain.read(seq).hex().encode() + b"\n")
                 count += 1
-    return {"visits": count, "head": chain.head}
+    return {"visits": count, "head": chain.head, "released": chain.released}
 
 
 def main():

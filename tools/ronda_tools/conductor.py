@@ -182,9 +182,13 @@ class Handheld:
         return answer
 
     def told(self, text: str) -> None:
-        """Hand on what the firmware tells."""
+        """Hand on what the firmware tells. VmDied when it tells of a task that died: a bug."""
+        fields: dict[str, Any] = json.loads(text)
+        if fields["t"] == "died":
+            last = "\n".join(self.vm.log)
+            raise VmDied(f"{self.name}: a task of the firmware died: {text}\n{last}")
         if self._on_tell:
-            self._on_tell(self, json.loads(text))
+            self._on_tell(self, fields)
 
 
 class Conductor:
