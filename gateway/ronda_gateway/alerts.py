@@ -16,8 +16,8 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "a message could not be accepted ({reason}: {detail}); it is kept as it came",
         ),
         (
-            "unknown_device: inscribe el equipo. wrong_topic o bad_signature: revisa las ACL del "
-            "broker y quién usa esa identidad. undecodable: mira quién publica ahí",
+            "unknown_device: inscriba el equipo. wrong_topic o bad_signature: revise las ACL del "
+            "broker y quién usa esa identidad. undecodable: vea quién publica ahí",
             "unknown_device: enrol the device. wrong_topic or bad_signature: check the broker's "
             "ACL and who uses that identity. undecodable: see who publishes there",
         ),
@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "too many messages refused for {reason} within an hour; from here on only counted",
         ),
         (
-            "busca el origen de la avalancha y córtalo en el broker",
+            "busque el origen de la avalancha y córtelo en el broker",
             "find where the flood comes from and stop it at the broker",
         ),
     ),
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "the quarantine is full: the {count} oldest unsigned messages were deleted",
         ),
         (
-            "sube quarantine.rows, o corta el origen",
+            "suba quarantine.rows, o corte el origen",
             "raise quarantine.rows, or stop the source",
         ),
     ),
@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "of the key, or the storage was rolled back",
         ),
         (
-            "retira el equipo, compara ambos registros y revoca la clave si hay dos",
+            "retire el equipo, compare ambos registros y revoque la clave si hay dos",
             "take the handheld in, compare both records, revoke the key if there are two",
         ),
     ),
@@ -71,7 +71,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "llegó un segmento de un equipo revocado; quedó aparte",
             "a segment of a revoked device arrived; it was set apart",
         ),
-        ("averigua dónde está el equipo", "find out where the device is"),
+        ("averigüe dónde está el equipo", "find out where the device is"),
     ),
     "gap": (
         "warning",
@@ -80,7 +80,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "segments {first} to {last} are missing; later ones were forwarded",
         ),
         (
-            "espera a que el equipo vuelva a tener red; si no llegan, tráelo a la central",
+            "espere a que el equipo vuelva a tener red; si no llegan, tráigalo a la central",
             "wait until the handheld has network again; if they do not come, bring it in",
         ),
     ),
@@ -91,7 +91,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "segment {seq} does not chain to {neighbour}: something was changed, removed or added",
         ),
         (
-            "conserva el equipo y verifica ambos con `ronda evidence verify`",
+            "conserve el equipo y verifique ambos con `ronda evidence verify`",
             "keep the handheld and verify both with `ronda evidence verify`",
         ),
     ),
@@ -102,7 +102,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "entries {first} to {last} are missing within a complete chain",
         ),
         (
-            "revisa los eventos del equipo (recuperación, memoria llena) y su versión",
+            "revise los eventos del equipo (recuperación, memoria llena) y su versión",
             "check the handheld's events (recovery, storage full) and its version",
         ),
     ),
@@ -112,7 +112,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "los registros {first} a {last} vinieron en dos segmentos",
             "entries {first} to {last} came in two segments",
         ),
-        ("revisa la versión del equipo", "check the handheld's version"),
+        ("revise la versión del equipo", "check the handheld's version"),
     ),
     "log_replaced": (
         "alarm",
@@ -121,7 +121,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "the handheld began a new log; {missing} segments of the one before are missing",
         ),
         (
-            "si nadie lo formateó a propósito, retíralo: los que faltan pueden estar perdidos",
+            "si nadie lo formateó a propósito, retírelo: los que faltan pueden estar perdidos",
             "if nobody formatted it on purpose, take it in: the missing ones may be lost",
         ),
     ),
@@ -131,7 +131,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "el equipo declara ilegibles los segmentos {first} a {last}: {why}",
             "the handheld declares segments {first} to {last} unreadable: {why}",
         ),
-        ("tráelo a la central para leer su memoria", "bring it in to have its storage read"),
+        ("tráigalo a la central para leer su memoria", "bring it in to have its storage read"),
     ),
     "verdict_mismatch": (
         "alarm",
@@ -140,7 +140,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "the fence verdict computed here is not the handheld's",
         ),
         (
-            "comprueba que fence.uere_dm sea el de la placa; si lo es, revisa el firmware",
+            "compruebe que fence.uere_dm sea el de la placa; si lo es, revise el firmware",
             "check that fence.uere_dm is the board's; if so, examine the firmware",
         ),
     ),
@@ -150,7 +150,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "la visita se abrió de un modo que su veredicto no permite",
             "the visit was opened in a way that its verdict does not allow",
         ),
-        ("revisa el firmware de ese equipo", "examine that handheld's firmware"),
+        ("revise el firmware de ese equipo", "examine that handheld's firmware"),
     ),
     "unreadable": (
         "alarm",
@@ -159,7 +159,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "segment {seq} is signed but cannot be read ({why}); it is kept",
         ),
         (
-            "actualiza la pasarela; si ya está al día, revisa el firmware del equipo",
+            "actualice la pasarela; si ya está al día, revise el firmware del equipo",
             "upgrade the gateway; if it is current, examine the handheld's firmware",
         ),
     ),
@@ -170,7 +170,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "segment {seq} came without its parts {parts}: there is nothing to forward yet",
         ),
         (
-            "pide el segmento completo al equipo o a quien lo entregó",
+            "pida el segmento completo al equipo o a quien lo entregó",
             "ask the handheld, or whoever handed it in, for the whole segment",
         ),
     ),
@@ -181,7 +181,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "the device is enrolled and not enabled, and {count} of its segments wait already",
         ),
         (
-            "habilítalo con `ronda fleet enable`; el equipo conserva lo que no cupo",
+            "habilítelo con `ronda fleet enable`; el equipo conserva lo que no cupo",
             "enable it with `ronda fleet enable`; the handheld keeps what did not fit",
         ),
     ),
@@ -192,7 +192,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "an event does not fit the back office's broker ({why}) and was set aside",
         ),
         (
-            "sube el límite de tamaño del broker y feed.max_bytes; el evento sigue guardado",
+            "suba el límite de tamaño del broker y feed.max_bytes; el evento sigue guardado",
             "raise the broker's size limit and feed.max_bytes; the event is still stored",
         ),
     ),
@@ -203,7 +203,7 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "a fault of the gateway kept it from treating a message ({detail}); it is quarantined",
         ),
         (
-            "envía el registro de la pasarela a quien la mantiene",
+            "envíe el registro de la pasarela a quien la mantiene",
             "send the gateway's log to whoever maintains it",
         ),
     ),

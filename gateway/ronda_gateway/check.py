@@ -3,6 +3,7 @@
 Changes nothing. Problems keep the gateway from running; warnings do not.
 """
 
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,23 @@ def check(settings: Settings) -> Findings:
         except SetupError as error:
             problems += error.problems
     return Findings(problems, warnings)
+
+
+def probe(settings: Settings) -> list[Problem]:
+    """Whether the broker's port is as it should be just now; only ever a warning.
+
+    A broker may come later, and an embedded broker's port is taken while its gateway runs.
+    """
+    host, port = settings.broker.host, settings.broker.port
+    try:
+        with socket.create_connection((host, port), timeout=2.0):
+            answers = True
+    except OSError:
+        answers = False
+    if answers == settings.broker.embedded:
+        code = "port-in-use" if answers else "broker-silent"
+        return [problem(code, host=host, port=port)]
+    return []
 
 
 def credentials(settings: Settings, section: str) -> tuple[str, str] | None:

@@ -12,11 +12,11 @@ Lang = Literal["es", "en"]
 TEXTS: dict[str, tuple[str, str]] = {
     # settings and files
     "config-missing": (
-        "no existe {path}: créalo con `ronda site init`, o indica otro con --config",
+        "no existe {path}: créelo con `ronda site init`, o indique otro con --config",
         "{path} does not exist: make it with `ronda site init`, or name another with --config",
     ),
     "config-unreadable": (
-        "no se puede leer {path} ({why}): revisa permisos y que sea un archivo",
+        "no se puede leer {path} ({why}): revise permisos y que sea un archivo",
         "{path} cannot be read ({why}): check permissions and that it is a file",
     ),
     "config-too-big": (
@@ -28,12 +28,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} is not UTF-8 text: is it the right file?",
     ),
     "config-not-toml": (
-        "{path} no es TOML válido ({why}): corrige esa línea",
+        "{path} no es TOML válido ({why}): corrija esa línea",
         "{path} is not valid TOML ({why}): mend that line",
     ),
-    "setting-missing": ("{where}: falta; añádelo", "{where}: missing; add it"),
+    "setting-missing": ("{where}: falta; añádalo", "{where}: missing; add it"),
     "setting-unknown": (
-        "{where}: este ajuste no existe; quítalo o corrige el nombre",
+        "{where}: este ajuste no existe; quítelo o corrija el nombre",
         "{where}: there is no such setting; remove it or correct its name",
     ),
     "setting-wrong": (
@@ -42,29 +42,33 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "embedded-not-loopback": (
         "broker.embedded: el broker incluido solo escucha en loopback y broker.host es {host}; "
-        "usa 127.0.0.1, o instala Mosquitto y pon embedded = false",
+        "use 127.0.0.1, o instale Mosquitto y ponga embedded = false",
         "broker.embedded: the embedded broker listens on loopback only and broker.host is {host}; "
         "use 127.0.0.1, or install Mosquitto and set embedded = false",
     ),
     "embedded-not-installed": (
-        "broker.embedded: falta el paquete iotcore; instala ronda[sim], o pon embedded = false",
+        "broker.embedded: falta el paquete iotcore; instale ronda[sim], o ponga embedded = false",
         "broker.embedded: the package iotcore is missing; install ronda[sim], or set "
         "embedded = false",
     ),
     "port-in-use": (
-        "el puerto {host}:{port} ya está en uso: cierra el otro programa o cambia broker.port",
+        "el puerto {host}:{port} ya está en uso: cierre el otro programa o cambie broker.port",
         "port {host}:{port} is in use: close the other program or change broker.port",
+    ),
+    "broker-silent": (
+        "ahora nadie responde en {host}:{port}; la pasarela arrancará y seguirá intentando",
+        "nobody answers on {host}:{port} just now; the gateway will start and keep trying",
     ),
     "embedded-failed": (
         "el broker incluido no arrancó en {host}:{port} ({why})",
         "the embedded broker did not start on {host}:{port} ({why})",
     ),
     "outbox-too-big": (
-        "feed.max_bytes ({value}) supera lo que admite el broker incluido ({limit}): bájalo",
+        "feed.max_bytes ({value}) supera lo que admite el broker incluido ({limit}): bájelo",
         "feed.max_bytes ({value}) is above what the embedded broker takes ({limit}): lower it",
     ),
     "feed-half-set": (
-        "feed.host y feed.port van juntos: pon ambos, o ninguno para usar el mismo broker",
+        "feed.host y feed.port van juntos: ponga ambos, o ninguno para usar el mismo broker",
         "feed.host and feed.port go together: set both, or neither to use the same broker",
     ),
     "secret-unreadable": (
@@ -100,8 +104,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{where}: {path} is {what}; an EC P-256 key is needed",
     ),
     "key-private-given": (
-        "{where}: {path} es una clave PRIVADA y aquí va la pública; no la compartas: borra esa "
-        "copia y usa la .pub.pem",
+        "{where}: {path} es una clave PRIVADA y aquí va la pública; no la comparta: borre esa "
+        "copia y use la .pub.pem",
         "{where}: {path} is a PRIVATE key where the public one belongs; do not share it: delete "
         "that copy and use the .pub.pem",
     ),
@@ -110,39 +114,39 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{where}: {path} is a public key where the private one is needed",
     ),
     "key-exposed": (
-        "{where}: otros usuarios pueden leer {path}; haz chmod 600",
+        "{where}: otros usuarios pueden leer {path}; haga chmod 600",
         "{where}: other users can read {path}; chmod 600 it",
     ),
     # database
     "db-missing": (
-        "no existe la base de datos {path}: créala con `ronda gateway migrate`",
+        "no existe la base de datos {path}: créela con `ronda gateway migrate`",
         "there is no database {path}: make it with `ronda gateway migrate`",
     ),
     "db-cannot-open": (
-        "no se puede abrir la base de datos {path} ({why}): revisa ruta y permisos",
+        "no se puede abrir la base de datos {path} ({why}): revise ruta y permisos",
         "the database {path} cannot be opened ({why}): check path and permissions",
     ),
     "db-not-a-database": (
-        "{path} no es una base de datos de Ronda; no se ha tocado: indica otra ruta",
+        "{path} no es una base de datos de Ronda; no se ha tocado: indique otra ruta",
         "{path} is no Ronda database; it was left untouched: name another path",
     ),
     "db-not-writable": (
-        "no se puede escribir en la base de datos {path} ({why}): revisa permisos y disco",
+        "no se puede escribir en la base de datos {path} ({why}): revise permisos y disco",
         "the database {path} cannot be written ({why}): check permissions and disk",
     ),
     "db-not-migrated": (
-        "la base de datos {path} no tiene el esquema actual: ejecuta `ronda gateway migrate`",
+        "la base de datos {path} no tiene el esquema actual: ejecute `ronda gateway migrate`",
         "the database {path} lacks the current schema: run `ronda gateway migrate`",
     ),
     "db-too-new": (
-        "la base de datos {path} es de una versión más nueva de Ronda ({revision}): actualiza "
+        "la base de datos {path} es de una versión más nueva de Ronda ({revision}): actualice "
         "este programa; no se ha tocado",
         "the database {path} belongs to a newer Ronda ({revision}): upgrade this program; it was "
         "left untouched",
     ),
     # site
     "site-exists": (
-        "{path} ya existe y no está vacío: elige otra carpeta (no se ha tocado nada)",
+        "{path} ya existe y no está vacío: elija otra carpeta (no se ha tocado nada)",
         "{path} exists and is not empty: choose another folder (nothing was touched)",
     ),
     "site-cannot-write": (
@@ -163,11 +167,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the id {value} will not do: 3 to 24 lower-case letters, digits or hyphens",
     ),
     "device-unknown": (
-        "no hay ningún equipo {device}: mira `ronda fleet list`",
+        "no hay ningún equipo {device}: vea `ronda fleet list`",
         "there is no device {device}: see `ronda fleet list`",
     ),
     "device-exists": (
-        "{device} ya está inscrito con otra clave ({kid}): usa otro id",
+        "{device} ya está inscrito con otra clave ({kid}): use otro id",
         "{device} is enrolled already with another key ({kid}): use another id",
     ),
     "device-revoked": (

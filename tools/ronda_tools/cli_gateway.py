@@ -1,0 +1,118 @@
+"""`ronda gateway run|check|migrate`. Only arguments, signals and printing."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from ronda_gateway import check as looking
+from ronda_gateway import log_lines, settings, store
+from ronda_gateway.gateway import Gateway
+from ronda_gateway.wording import Problem, SetupError
+
+from ronda_tools import catalogue_gateway, texts
+from ronda_tools.texts import reported, say
+
+texts.add(catalogue_gateway.TEXTS)
+app = typer.Typer(no_args_is_help=True, help=say("gateway.help"))
+
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help=say("gw.help.config"))
+]
+Json = Annotated[bool, typer.Option("--json", help=say("cli.json"))]
+
+# Of a file that is no settings file at all: used wrong, whoever asks.
+_NO_SETTINGS = ("config-",)
+
+
+def config_path(config: Path | None) -> Path:
+    """The settings file that was named, or the default."""
+    return config or Path(os.environ.get("RONDA_CONFIG") or "gateway.toml")
+
+
+@app.command(help=say("gateway.help.run"))
+def run(config: Config = None) -> None:
+    """Run until a signal; exit 2 with a line for each thing that must be mended first."""
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    with reported():
+        found = settings.load(config_path(config))
+        log_lines.configure(found.log)
+        # Before it starts, so that a signal during the start still ends it in order.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        gateway = Gateway(found)
+        gateway.start()
+    try:
+        # In steps: a wait without end is not interrupted on every platform.
+        while not ended.wait(0.5):
+            pass
+    finally:
+        gateway.stop()
+
+
+@app.command(help=say("gateway.help.check"))
+def check(config: Config = None, *, as_data: Json = False) -> None:
+    """Explain every fault at once; exit 0 in order, 1 with faults, 2 without a settings file."""
+    with reported():
+        try:
+            found = settings.load(config_path(config))
+        except SetupError as error:
+            if error.problems[0].code.startswith(_NO_SETTINGS):
+                raise
+            _tell(looking.Findings(error.problems, []), as_data)
+            raise typer.Exit(1) from None
+        findings = looking.check(found)
+        findings.warnings.extend(looking.probe(found))
+    _tell(findings, as_data)
+    if findings.problems:
+        raise typer.Exit(1)
+    if not as_data:
+        broker = found.broker
+        path = str(found.database_path)
+        site = found.site.name
+        typer.echo(say("gateway.ok", site=site, host=broker.host, port=broker.port, database=path))
+
+
+def _tell(findings: looking.Findings, as_data: bool) -> None:
+    if as_data:
+        whole = {
+            "ok": not findings.problems,
+            "problems": [_as_json(p) for p in findings.problems],
+            "warnings": [_as_json(p) for p in findings.warnings],
+        }
+        typer.echo(json.dumps(whole, ensure_ascii=False, indent=2))
+        return
+    for problem in findings.problems:
+        typer.echo(say("gateway.wrong", text=problem.text()))
+    for problem in findings.warnings:
+        typer.echo(say("gateway.warned", text=problem.text()))
+
+
+def _as_json(problem: Problem) -> dict[str, object]:
+    fields = {name: str(value) for name, value in problem.fields.items()}
+    return {"code": problem.code, "text": problem.text(), **fields}
+
+
+@app.command(help=say("gateway.help.migrate"))
+def migrate(config: Config = None, *, as_data: Json = False) -> None:
+    """Make the database or bring it to the current schema; what is stored stays."""
+    with reported():
+        found = settings.load(config_path(config))
+        before, after = store.migrate(found.database_path, found.database.busy_ms)
+    path = str(found.database_path)
+    if as_data:
+        typer.echo(json.dumps({"database": path, "before": before or None, "after": after}))
+    elif before == after:
+        typer.echo(say("gateway.current", path=path, after=after))
+    else:
+        typer.echo(
+            say("gateway.migrated", path=path, before=before or say("gateway.empty"), after=after)
+        )
