@@ -9,9 +9,8 @@ if TYPE_CHECKING:
 
 U16 = 0xFFFF
 U32 = 0xFFFFFFFF
-U64 = 0xFFFFFFFFFFFFFFFF
-MAX_UTC = 0xFFFFFFFFFF
-"""Unix seconds are bounded by 40 bits: no clock of ours, and no overflow anywhere else."""
+MAX_UTC = 0x3FFFFFFFF
+"""Unix seconds are bounded by 34 bits (the year 2514): no date arithmetic overflows."""
 
 
 class WireError(ValueError):
@@ -33,9 +32,12 @@ def is_bytes(value: "Any", length: int) -> bool:
 
 
 def is_text(value: "Any", top: int, low: int = 1) -> bool:
-    """Whether value is text of `low` to `top` bytes in UTF-8."""
+    """Whether value is text of `low` to `top` bytes in UTF-8, without control characters."""
     if type(value) is not str:
         return False
+    for c in value:
+        if c < " " or "\x7f" <= c < "\xa0":
+            return False
     try:
         return low <= len(value.encode()) <= top
     except UnicodeError:  # a lone surrogate, on CPython
@@ -73,13 +75,16 @@ def is_device(value: "Any") -> bool:
 
 
 def is_portfolio(value: "Any") -> bool:
-    """Whether value names a portfolio or creditor: [a-z0-9-]{1,24}; `site` is the agency's own."""
+    """Whether value names a portfolio: [a-z0-9-]{1,24}; `site` is the agency's own."""
     return is_id(value) and value != "site"
 
 
 def is_ms(value: "Any") -> bool:
-    """Whether value is a time since boot: u64 milliseconds in whole tenths of a second."""
-    return type(value) is int and 0 <= value <= U64 and value % 100 == 0
+    """Whether value is a time since boot: milliseconds in whole tenths of a second.
+
+    Below 2^53 (285,000 years), so that JSON and a database's integers hold it.
+    """
+    return is_uint(value, 0x1FFFFFFFFFFFFF) and value % 100 == 0
 
 
 def is_latlon(lat: "Any", lon: "Any") -> bool:
@@ -87,8 +92,24 @@ def is_latlon(lat: "Any", lon: "Any") -> bool:
     return is_uint(lat, 900000000, -900000000) and is_uint(lon, 1800000000, -1800000000)
 
 
+def is_place(value: "Any") -> bool:
+    """Whether value is [version, quality 0..2, shape 0, lat_e7, lon_e7, radius 100..20000 dm].
+
+    From 80 degrees south to 80 north, where a fence can be judged.
+    """
+    return (
+        is_list(value, 6, 6)
+        and is_uint(value[0])
+        and is_uint(value[1], 2)
+        and is_uint(value[2], 0)
+        and is_latlon(value[3], value[4])
+        and abs(value[3]) <= 800000000
+        and is_uint(value[5], 20000, 100)
+    )
+
+
 def is_stamp(value: "Any") -> bool:
-    """Whether value is [boot u32, ms u64, utc or None, source 0..3, uncertainty s u32].
+    """Whether value is [boot u32, ms, utc or None, source 0..3, uncertainty s u32].
 
     Source 0 (none) and only source 0 has no UTC.
     """

@@ -114,12 +114,6 @@ def _root_up(square: int) -> int:
         root = better
 
 
-def distance_dm(center: "Any", lat_e7: int, lon_e7: int) -> int:
-    """Distance from a fence's centre or (lat_e7, lon_e7), rounded up to a decimetre."""
-    lat, lon = (center[1], center[2]) if len(center) == 4 else center
-    return _plane_dm(lat, lat_e7 - lat, _wrapped(lon_e7 - lon))
-
-
 def _plane_dm(lat: int, dlat: int, dlon: int) -> int:
     """The length of (dlat, dlon) in the plane at `lat`, in dm, every rounding upward."""
     north, east = _scale(lat)

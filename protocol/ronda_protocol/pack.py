@@ -1,7 +1,7 @@
 """Packs: the signed manifest and its body; the trust pack's and the cases pack's contents.
 
 Knows which role may sign which type; verifying the signature, validity in time and newest-wins
-are the caller's.
+are the caller's. Making packs is in `issuing`, which this imports on first use.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from ronda_protocol.bounds import (
     WireError,
     is_bytes,
     is_device,
-    is_id,
     is_list,
     is_map,
+    is_place,
     is_portfolio,
     is_text,
     is_uint,
@@ -64,7 +64,7 @@ _ROLES = bytes((ROOT, GATEWAY, GATEWAY, GATEWAY, GATEWAY, GATEWAY, GATEWAY, 3, 3
 SITE = "site"
 """The scope of a pack for every device of the site."""
 
-MAX_CASES = 256
+MAX_CASES = 200
 MAX_KEYS = 64
 
 
@@ -78,11 +78,6 @@ def role_for(pack_type: int) -> int:
     if not is_uint(pack_type, FORM, TRUST):
         raise PackError("manifest")
     return _ROLES[pack_type - 1]
-
-
-def next_version(last: int, now: int) -> int:
-    """The version after `last`, signed at unix time `now`: a restored signer never goes back."""
-    return max(last + 1, now)
 
 
 class Manifest:
@@ -113,30 +108,17 @@ class Manifest:
         self.sha256 = sha256
         self.requires = requires or []
 
-    def payload(self) -> bytes:
-        """The bytes that are signed; PackError("manifest") when a field is out of bounds."""
-        self._check()
-        value: dict[int, Any] = {0: signed.MANIFEST, 1: signed.MAJOR, 2: self.pack_type}
-        value[3] = self.scope
-        value[4] = self.name
-        value[5] = self.version
-        value[6] = self.not_before
-        value[7] = self.not_after
-        value[8] = self.length
-        value[9] = self.sha256
-        value[10] = self.requires
-        return cbor.encode(value)
-
     @staticmethod
     def parse(payload: bytes) -> "Manifest":
         """The manifest in a payload."""
         value = signed.read(payload, signed.MANIFEST, 10, (), PackError)
         manifest = Manifest(*[value[key] for key in range(2, 10)])
         manifest.requires = value[10]
-        manifest._check()
+        manifest.check()
         return manifest
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """PackError("manifest") when a field is out of bounds."""
         ok = (
             is_uint(self.pack_type, FORM, TRUST)
             and is_device(self.scope)
@@ -163,13 +145,6 @@ class Pack:
         self.sign1 = sign1
         self.manifest = manifest
         self.body = body
-
-
-def seal(manifest: Manifest, body: bytes, signer: "cose.DigestSigner") -> bytes:
-    """A pack file; writes the body's length and hash into the manifest first."""
-    manifest.length = len(body)
-    manifest.sha256 = hashlib.sha256(body).digest()
-    return cose.sign(manifest.payload(), signer) + cbor.encode(body)
 
 
 def parse(data: bytes, max_len: int = cbor.MAX_LEN) -> Pack:
@@ -202,21 +177,6 @@ def _body(data: bytes, code: str) -> "dict[int, Any]":
     if not is_map(value):
         raise PackError(code)
     return value
-
-
-def encode_trust(root: bytes, keys: "list[Any]") -> bytes:
-    """The body of a trust pack.
-
-    `root` is the root's public key (x || y); `keys` [public key, role, not before, not after,
-    revoked] each.
-    """
-    listed = [
-        [cose.kid(public), cose.cose_key(public), role, not_before, not_after, revoked]
-        for public, role, not_before, not_after, revoked in keys
-    ]
-    body = cbor.encode({1: cose.cose_key(root), 2: listed})
-    decode_trust(body)
-    return body
 
 
 def decode_trust(body: bytes) -> "tuple[bytes, list[list[Any]]]":
@@ -253,34 +213,19 @@ def decode_trust(body: bytes) -> "tuple[bytes, list[list[Any]]]":
 
 
 def _is_case(case: "dict[int, Any]") -> bool:
-    from ronda_protocol.visit import is_place
-
     return (
         is_map(case)
         and is_text(case.get(1), 32)
         and is_portfolio(case.get(2))
-        and is_id(case.get(3))
+        and is_text(case.get(3), 32)
         and is_place(case.get(4))
         and is_uint(case.get(5), U16)
         and is_text(case.get(6), 3, 3)
     )
 
 
-_CASE = ("case_id", "portfolio", "creditor", "place", "order", "currency")
-
-
-def encode_cases(
-    round_id: str, as_of: int, expires_at: int, cases: "list[dict[str, Any]]"
-) -> bytes:
-    """The body of a cases pack: the whole set of a round; times in unix seconds.
-
-    A case has case_id, portfolio, creditor, place [version, quality, 0, lat_e7, lon_e7,
-    radius_dm], order (u16) and currency (three letters).
-    """
-    listed = [{i + 1: case[_CASE[i]] for i in range(6)} for case in cases]
-    body = cbor.encode({1: round_id, 2: as_of, 3: expires_at, 4: listed})
-    decode_cases(body)
-    return body
+# Names of a case's keys, from 1.
+CASE = ("case_id", "portfolio", "creditor", "place", "order", "currency")
 
 
 def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
@@ -299,5 +244,44 @@ def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
         if not _is_case(case) or case[1] in ids:
             raise PackError("cases")
         ids.add(case[1])
-        cases.append({_CASE[i]: case[i + 1] for i in range(6)})
+        cases.append({CASE[i]: case[i + 1] for i in range(6)})
     return value[1], value[2], value[3], cases
+
+
+# What follows is the signers' side; a handheld loads none of it.
+
+
+def next_version(last: int, now: int) -> int:
+    """The version after `last`, signed at unix time `now`: a restored signer never goes back."""
+    return max(last + 1, now)
+
+
+def seal(manifest: Manifest, body: bytes, signer: "cose.DigestSigner") -> bytes:
+    """A pack file; writes the body's length and hash into the manifest first."""
+    from ronda_protocol import issuing
+
+    return issuing.seal(manifest, body, signer)
+
+
+def encode_trust(root: bytes, keys: "list[Any]") -> bytes:
+    """The body of a trust pack.
+
+    `root` is the root's public key (x || y); `keys` [public key, role, not before, not after,
+    revoked] each.
+    """
+    from ronda_protocol import issuing
+
+    return issuing.encode_trust(root, keys)
+
+
+def encode_cases(
+    round_id: str, as_of: int, expires_at: int, cases: "list[dict[str, Any]]"
+) -> bytes:
+    """The body of a cases pack: the whole set of a round; times in unix seconds.
+
+    A case has case_id, portfolio, creditor, place [version, quality, 0, lat_e7, lon_e7,
+    radius_dm], order (u16) and currency (three letters).
+    """
+    from ronda_protocol import issuing
+
+    return issuing.encode_cases(round_id, as_of, expires_at, cases)

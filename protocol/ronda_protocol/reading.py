@@ -8,6 +8,7 @@ import hashlib
 
 from ronda_protocol import cbor, cose, signed, visit
 from ronda_protocol.bounds import (
+    MAX_UTC,
     U16,
     U32,
     is_bytes,
@@ -15,6 +16,10 @@ from ronda_protocol.bounds import (
     is_list,
     is_map,
     is_ms,
+    is_place,
+    is_portfolio,
+    is_stamp,
+    is_text,
     is_uint,
 )
 from ronda_protocol.segment import MAX_LEN, Header, Segment, SegmentError
@@ -233,7 +238,9 @@ def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]"
             last = row[0]
             _need(last not in found, "order")
             check_row(kind, row[2:])
-            found[last] = [kind, last, base_ms + row[1] * 100] + row[2:]
+            ms = base_ms + row[1] * 100
+            _need(is_ms(ms))
+            found[last] = [kind, last, ms] + row[2:]
     free = [number for number in numbers if number not in found]
     # Whatever the rows claimed beyond the header's numbers leaves the counts unequal.
     _need(len(free) + len(found) == len(numbers), "count")
@@ -269,6 +276,84 @@ def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
     return fixes
 
 
+def _is_verdict(value: "Any") -> bool:
+    """[1..3, signed d in dm or None, r in dm or None, fixes used, reason 0..3]."""
+    return (
+        is_list(value, 5, 5)
+        and is_uint(value[0], 3, 1)
+        and (value[1] is None or is_uint(value[1], U32, -20000))
+        and (value[2] is None or is_uint(value[2]))
+        and is_uint(value[3], visit.MAX_WINDOW)
+        and is_uint(value[4], 3)
+    )
+
+
+def check_evidence(fields: "Any") -> None:
+    """VisitError(name) for the first field that is missing or out of bounds."""
+    get = fields.get
+    ended = get("ended")
+    _need_visit(is_uint(ended, visit.REFUSED, visit.CLOSED), "ended")
+    _need_visit(is_text(get("case_id"), 32), "case_id")
+    _need_visit(is_portfolio(get("portfolio")), "portfolio")
+    _need_visit(is_text(get("creditor"), 32), "creditor")
+    _need_visit(is_place(get("place")), "place")
+    _check_moment(fields, "check_in")
+    refused = ended == visit.REFUSED
+    _need_visit(
+        is_uint(get("opened"), 0 if refused else visit.OPENED_ADDRESS, 0 if refused else 1),
+        "opened",
+    )
+    if get("close") is not None or ended == visit.CLOSED:
+        _check_moment(fields, "close")
+    else:
+        _need_visit(get("close_fixes") is None and get("close_verdict") is None, "close")
+    law = get("law")
+    _need_visit(is_list(law, 8, 1) and is_uint(law[0]), "law")
+    outcome = get("outcome")
+    _need_visit(ended != visit.CLOSED if outcome is None else is_text(outcome, 32), "outcome")
+    battery = get("battery")
+    if battery is not None:
+        ok = is_list(battery, 3, 3) and is_uint(battery[0], U16) and is_uint(battery[2], 255)
+        _need_visit(ok and (battery[1] is None or is_uint(battery[1], 100)), "battery")
+    attempts = get("attempts")
+    _need_visit(attempts is None or refused and is_uint(attempts, U16, 1), "attempts")
+    gestor = get("gestor")
+    _need_visit(gestor is None or is_text(gestor, 32), "gestor")
+    form = get("form")
+    if form is not None:
+        _need_visit(is_list(form, 2, 2) and is_text(form[0], 32) and is_bytes(form[1], 8), "form")
+    version = get("cases_version")
+    _need_visit(version is None or is_uint(version, MAX_UTC), "cases_version")
+
+
+def _check_moment(fields: "Any", name: str) -> None:
+    """Stamp, fixes and verdict of check-in (all needed) or close (a fix may not be asked for)."""
+    stamp = fields.get(name)
+    _need_visit(is_stamp(stamp), name)
+    fixes = fields.get(name + "_fixes")
+    verdict = fields.get(name + "_verdict")
+    if name == "close" and fixes is None and verdict is None:
+        return
+    visit.check_window(fixes, stamp[1])
+    _need_visit(_is_verdict(verdict), name + "_verdict")
+
+
+def _is_lines(value: "Any") -> bool:
+    """Free text, which may have more than one line."""
+    return type(value) is str and is_text(value.replace("\n", " "), 4096, 0)
+
+
+def check_answers(answers: "Any") -> None:
+    """VisitError("answers") unless these are answers by question id."""
+    _need_visit(isinstance(answers, dict) and len(answers) <= 256, "answers")
+    for key, answer in answers.items():
+        many = answer if is_list(answer, 64) else [answer]
+        _need_visit(is_text(key, 32), "answers")
+        for one in many:
+            ok = type(one) is int or _is_lines(one)
+            _need_visit(ok or many is not answer and (one is None or type(one) is bool), "answers")
+
+
 def decode_evidence(part: bytes) -> "dict[str, Any]":
     """See `visit.decode_evidence`."""
     value = _decode(part)
@@ -284,7 +369,7 @@ def decode_evidence(part: bytes) -> "dict[str, Any]":
             unknown[key] = value[key]
     if unknown:
         fields["unknown"] = unknown
-    visit.check_evidence(fields)
+    check_evidence(fields)
     for name in ("check_in", "close"):
         if name + "_fixes" in fields:
             unpack_window(fields[name + "_fixes"], fields[name][1])
@@ -299,7 +384,7 @@ def _unsalted(part: bytes) -> "tuple[bytes, Any]":
 def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
     """See `visit.decode_answers`."""
     salt, answers = _unsalted(part)
-    visit.check_answers(answers)
+    check_answers(answers)
     return salt, answers
 
 

@@ -3,7 +3,7 @@
 Payloads only: signing and the signer's role are the caller's, and so is what may be released.
 """
 
-from ronda_protocol import cbor, signed
+from ronda_protocol import signed
 from ronda_protocol.bounds import MAX_UTC, U32, WireError, is_bytes, is_device, is_list, is_uint
 
 TYPE_CHECKING = False
@@ -110,16 +110,10 @@ def encode_receipt(  # noqa: PLR0917
     nonce: bytes,
 ) -> bytes:
     """The payload of a receipt, fields as in `Receipt`; ReceiptError when one is out of bounds."""
-    Receipt(device, log_id, upto, head, ranges, dispositions, now, nonce).check()
-    value: dict[int, Any] = {0: signed.RECEIPT, 1: signed.MAJOR, 2: device, 3: log_id, 4: upto}
-    value[5] = head
-    if ranges:
-        value[6] = ranges
-    if dispositions:
-        value[7] = dispositions
-    value[8] = now
-    value[9] = nonce
-    return cbor.encode(value)
+    from ronda_protocol import issuing
+
+    receipt = Receipt(device, log_id, upto, head, ranges, dispositions, now, nonce)
+    return issuing.receipt_payload(receipt)
 
 
 def decode_receipt(payload: bytes) -> Receipt:
@@ -144,10 +138,9 @@ def decode_receipt(payload: bytes) -> Receipt:
 
 def encode_resend(device: str, log_id: bytes, first: int, last: int, request_id: bytes) -> bytes:
     """The payload of a resend request for seqs first to last."""
-    Resend(device, log_id, first, last, request_id).check()
-    value = {0: signed.RESEND, 1: signed.MAJOR, 2: device, 3: log_id, 4: first, 5: last}
-    value[6] = request_id
-    return cbor.encode(value)
+    from ronda_protocol import issuing
+
+    return issuing.resend_payload(Resend(device, log_id, first, last, request_id))
 
 
 def decode_resend(payload: bytes) -> Resend:
