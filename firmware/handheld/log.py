@@ -58,7 +58,7 @@ class Log:
         self.past = []
         self.base = None  # base stamp of the open track, and its entries: saved, not sealed
         self.open_count = self._fixes = 0
-        self._last_ms = self._retry = 0
+        self._last_ms = self._retry = self._looked = 0
         self.done = 0  # entries up to this number are in a segment
         self._free = _VISIT_BLOCKS
         self._told_full = False
@@ -204,6 +204,8 @@ class Log:
         ms = self.clock.ms()
         if self.open_count and ms >= self._retry and (now or ms - self.base[1] >= _SEAL_MS):
             self.seal_track()
+        if self.full and ms - self._looked >= _RETRY_MS:
+            self.room()
 
     def seal_track(self):
         """Seal the open track; its seq, or None when there is none or the flash refuses."""
@@ -287,6 +289,7 @@ class Log:
     def room(self):
         """Whether a new visit may begin: deletes what is receipted, oldest first, to make room."""
         self._free = self._blocks()
+        self._looked = self.clock.ms()
         for chain in self.chains():
             while self._free < _VISIT_BLOCKS and chain.evict():
                 self._free = self._blocks()
