@@ -11,6 +11,8 @@ from ronda_protocol import cose, pack, receipt, segment, track
 from script_broker import Broker, LinkTime, publish
 
 HEAP = "1m"  # sources, compiled in the VM anew at every boot of a test
+HEAP = "1m"  # the RAM flash and every source as it is
+
 NOW = 1789473600
 ROOT, GATEWAY = Signer(bytes([1]) * 32), Signer(bytes([2]) * 32)
 LATER = 4000000000
