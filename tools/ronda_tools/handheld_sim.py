@@ -5,7 +5,9 @@ broker, how many of its segments the gateway signed for. Prints nothing: see cli
 """
 
 import base64
+import errno
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -119,6 +121,8 @@ def run(options: Options, progress: Callable[[int], None] | None = None) -> Outc
 
 def _check_combination(options: Options, acts: list[Act]) -> None:
     """Refuse options that cannot work together, before anything is written."""
+    if options.storage is not None:
+        _check_storage(options.storage)
     given = {"--site": options.site, "--device": options.device}
     missing = [name for name, value in given.items() if value is None]
     if len(missing) == 1:
@@ -139,6 +143,18 @@ def _check_combination(options: Options, acts: list[Act]) -> None:
         and (options.storage is None or not provision.owner(options.storage))
     ):
         raise UsedWrong("sim.script_caseless")
+
+
+def _check_storage(storage: Path) -> None:
+    """UsedWrong unless the path is a folder that may be written, or can become one."""
+    there = storage
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    wrong = None if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    if not there.is_dir():
+        wrong = errno.ENOTDIR
+    if wrong:
+        raise UsedWrong("vm.storage", path=storage, error=os.strerror(wrong))
 
 
 def _local_site(storage: Path) -> Path:

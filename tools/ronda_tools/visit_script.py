@@ -75,6 +75,7 @@ _SCRIPT_MAX = 4 << 20
 _LINE_MAX = 8192  # the handheld has 192 KB of heap for everything
 _WAIT_MS = 1000
 _PATIENCE_MS = 130_000
+_LATER = ("waiting_fix", "no_time")  # no position yet; the clock wants three fixes
 
 # intent -> its arguments: name -> (kind, whether it must be there)
 _INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
@@ -273,8 +274,8 @@ def perform(
 ) -> Script:
     """The script as the conductor runs it; `first_fix_ms` yields None until the fix is known.
 
-    A check-in that is told to wait for a fix is repeated each second, as a gestor in the street
-    would. `done` gets (simulated ms, act, last answer). Ends early when `first_fix_ms` ends.
+    A check-in that is told to wait for a fix or for the time is repeated each second, as a gestor
+    in the street would. `done` gets (simulated ms, act, last answer). Ends early when `first_fix_ms` ends.
     """
     ms, origin = 0, None
     while origin is None:
@@ -288,7 +289,7 @@ def perform(
         ms = yield origin + act.at_ms
         answer = yield act.intent, act.args
         began = ms
-        while answer["code"] == "waiting_fix" and ms - began < _PATIENCE_MS:
+        while answer["code"] in _LATER and ms - began < _PATIENCE_MS:
             ms = yield ms + _WAIT_MS
             answer = yield act.intent, act.args
         done.append((ms, act, answer))
