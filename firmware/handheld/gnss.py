@@ -136,6 +136,7 @@ class Gnss:
             self._credit -= _EVENT_MS
             self._found = parser.fixed
             self._log.event(track.FIX_FOUND if parser.fixed else track.FIX_LOST)
+            self._board.tell("fix", {"found": parser.fixed})
 
     def _fix(self, parser):
         ms = self._now

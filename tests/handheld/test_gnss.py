@@ -32,6 +32,9 @@ class Board:
     def ticks_ms(self):
         return self.ticks
 
+    def tell(self, name, fields):
+        pass
+
     def ticks_diff(self, a, b):
         return (a - b + _WRAP // 2) % _WRAP - _WRAP // 2
 
