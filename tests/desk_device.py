@@ -46,9 +46,7 @@ class DeskDevice:
     def stamp(self) -> list[Any]:
         return [self.boot, self.ms, BASE_UTC + self.ms // 1000, 1, 1]
 
-    def seal(
-        self, body: int, parts: dict[int, bytes], numbers: list[int], **header: Any
-    ) -> bytes:
+    def seal(self, body: int, parts: dict[int, bytes], numbers: list[int], **header: Any) -> bytes:
         """Seal any parts as the next segment; header fields may be overridden."""
         fields: dict[str, Any] = {
             "device": self.id,
@@ -148,9 +146,7 @@ class DeskDevice:
 
     def day(self, tracks: int = 4) -> list[bytes]:
         """Tracks with a visit after each."""
-        return [
-            raw for _ in range(tracks) for raw in (self.seal_track(), self.seal_visit())
-        ]
+        return [raw for _ in range(tracks) for raw in (self.seal_track(), self.seal_visit())]
 
 
 def withhold(raw: bytes, *numbers: int) -> bytes:

@@ -94,7 +94,7 @@ class Group:
             accepted.prev,
             accepted.chain,
             placed.link,
-            *_storable(header.stamp if header else [None] * 5),
+            *(header.stamp if header else [None] * 5),
             header.fw_version if header else None,
             cbor.encode(header.numbers) if header else None,
             at,
@@ -274,11 +274,6 @@ _HEADS = (
     .values({name: sa.bindparam(name) for name in ("upto", "head", "max_seq", "numbered")})
     .values(last_at=sa.bindparam("last_at"))
 )
-
-
-def _storable(stamp: list[Any]) -> list[Any]:
-    """A stamp for the segments table: ms beyond 63 bits, which no honest boot reaches, as null."""
-    return [value if value is None or value < 1 << 63 else None for value in stamp]
 
 
 def load_state(connection: sa.Connection, device: str, log_id: bytes) -> LogState | None:

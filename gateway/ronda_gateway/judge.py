@@ -85,7 +85,7 @@ def _fence(evidence: dict[str, Any], moment: str, uere_dm: int) -> dict[str, Any
     if theirs is None:
         return None
     fixes = visit.unpack_window(evidence[f"{moment}_fixes"], evidence[moment][1])
-    ours = _recomputed(evidence["place"][2:], visit.fence_fixes(fixes), uere_dm)
+    ours = fence.verdict(evidence["place"][2:], visit.fence_fixes(fixes), uere_dm)
     return {
         "handheld": _name(theirs),
         "gateway": _name(ours),
@@ -96,16 +96,6 @@ def _fence(evidence: dict[str, Any], moment: str, uere_dm: int) -> dict[str, Any
         "agrees": list(theirs) == list(ours),
         "recomputed": list(ours),
     }
-
-
-def _recomputed(
-    circle: list[Any], fixes: list[tuple[int, int, int, int]], uere_dm: int
-) -> list[int | None]:
-    try:
-        found: list[int | None] = fence.verdict(circle, fixes, uere_dm)
-    except fence.FenceError:  # a place near a pole: no honest handheld has a verdict there
-        return [fence.UNCERTAIN, None, None, 0, fence.NO_FIX]
-    return found
 
 
 def _name(verdict: list[Any]) -> str:

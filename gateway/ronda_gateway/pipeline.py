@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ronda_protocol import cose, segment, track, visit
+from ronda_protocol import cose, segment, visit
 from ronda_protocol.bounds import WireError
 
 from ronda_gateway import schema
@@ -22,9 +22,6 @@ UNDECODABLE = "undecodable"
 FORK = "fork"
 REVOKED = "revoked"
 INTERNAL = "internal"
-
-# What SQLite and JSON readers hold exactly.
-_MAX_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +130,6 @@ def read(accepted: Accepted) -> None:
     if sealed is None:
         return
     try:
-        if sealed.header.stamp[1] > _MAX_MS:
-            raise track.TrackError("range")
         if sealed.header.body == segment.VISIT_BODY:
             accepted.visit = read_visit(sealed)
         accepted.entries = sealed.entries()
