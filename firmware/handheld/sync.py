@@ -22,8 +22,20 @@ _RESEND_MAX_MS = const(480000)  # 60 s doubles up to here while no receipt comes
 _HELD_MS = const(1800000)  # between two questions about segments held or quarantined there
 _BACKOFF_MAX_MS = const(60000)
 _FRESH_MS = const(60000)  # a receipt's time is used when it answers something this new
-_KEPT_RANGES = const(32)
+_SPANS = const(32)
 _GATEWAY = const(1)  # the role
+
+
+def _add(spans, seq, must=False):
+    """Put a seq into a list of [from, to]; a list that is full forgets it, or stretches."""
+    for span in spans:
+        if span[0] - 1 <= seq <= span[1] + 1:
+            span[0], span[1] = min(span[0], seq), max(span[1], seq)
+            return
+    if len(spans) < _SPANS:
+        spans.append([seq, seq])
+    elif must:
+        spans[-1][1] = max(spans[-1][1], seq)
 
 
 class _Lane:
@@ -34,16 +46,17 @@ class _Lane:
         self.born = born  # segments above it were sealed in this boot: first published by it
         # seq -> [link ms of the last publish | None, wait ms, link ms of the first | None]
         self.sent = {}
-        self.kept = []  # [from, to] the gateway has, or will not take: no repeats
-        self.kept_at = 0  # link ms
-        self.lost = []  # [from, to] unreadable here, declared in the log
+        # [from, to] that need no repeat: the gateway has them behind a gap (all of them are in
+        # each receipt), it holds or refused them (told once each), they are unreadable here.
+        self.kept, self.held, self.lost = [], [], []
+        self.asked_at = 0  # link ms of the last publish
 
     def answered(self, seq):
         """The last seq of the answered range that seq is in, or 0."""
-        for ranges in (self.kept, self.lost):
-            for first, last in ranges:
-                if first <= seq <= last:
-                    return last
+        for spans in (self.kept, self.held, self.lost):
+            for span in spans:
+                if span[0] <= seq <= span[1]:
+                    return span[1]
         return 0
 
     def scan(self, board, room):
@@ -61,9 +74,11 @@ class _Lane:
                 if not state or state[0] is None or board.ticks_diff(now, state[0]) >= state[1]:
                     chosen = seq
             seq += 1
-        if not owed and self.kept and board.ticks_diff(now, self.kept_at) >= _HELD_MS:
+        if not owed and (self.kept or self.held):
             # Everything is answered and yet not released: ask with the oldest, now and then.
-            chosen = max(self.kept[0][0], chain.released + 1)
+            if board.ticks_diff(now, self.asked_at) >= _HELD_MS:
+                oldest = max(min(self.kept + self.held)[0], chain.released + 1)
+                chosen = oldest if oldest <= chain.head else None
         return owed, chosen
 
     def forget_released(self):
@@ -71,18 +86,13 @@ class _Lane:
             if seq <= self.chain.released:
                 del self.sent[seq]
 
-    def keep(self, found, now):
-        """Take a receipt's ranges and dispositions: they replace what an earlier one said."""
-        spans = [list(r[:2]) for r in found.ranges] + [[d[0], d[0]] for d in found.dispositions]
-        self.kept = kept = []
-        self.kept_at = now
-        for first, last in sorted(spans):
-            if last <= self.chain.released:
-                continue
-            if kept and first <= kept[-1][1] + 1:
-                kept[-1][1] = max(last, kept[-1][1])
-            elif len(kept) < _KEPT_RANGES:
-                kept.append([first, last])
+    def keep(self, found):
+        """Take a receipt's ranges and dispositions."""
+        released = self.chain.released
+        self.kept = [item[:2] for item in found.ranges]
+        for item in found.dispositions:
+            _add(self.held, item[0])
+        self.held = [span for span in self.held if span[1] > released]
         for state in self.sent.values():
             state[1] = _RESEND_MS
 
@@ -149,6 +159,7 @@ class Sync:
         while True:
             await self._board.net.wait_change()
             if self._board.net.up():
+                self._backoff = 1000
                 self._retry.set()
             else:
                 self._client.fail("link")
@@ -230,11 +241,11 @@ class Sync:
             await self._client.disconnect()
 
     async def _publish(self, lane, seq):
+        now = lane.asked_at = self._board.link_ms()
         data = lane.chain.read(seq)
         if data is None:
             self._declare_lost(lane, seq)
             return
-        now = lane.kept_at = self._board.link_ms()
         state = lane.sent.get(seq)
         if not state:
             state = lane.sent[seq] = [None, _RESEND_MS, now]
@@ -248,7 +259,10 @@ class Sync:
 
     def _declare_lost(self, lane, seq):
         """An unreadable segment becomes an event of the signed log: the gateway need not wait."""
-        lane.lost.append([seq, seq])
+        for span in lane.lost:
+            if span[0] <= seq <= span[1]:
+                return
+        _add(lane.lost, seq, True)
         lost = [seq, seq, "unreadable"]
         if lane is not self._lanes[-1]:
             lost.append(lane.chain.log_id)
@@ -304,7 +318,7 @@ class Sync:
             first = lane.sent[seq][2]
             if lane.born < seq <= found.upto and first is not None:
                 age = min(age, board.ticks_diff(now, first))
-        lane.keep(found, now)
+        lane.keep(found)
         lane.forget_released()
         # A receipt may have waited in the broker for days: its time counts only if it answers
         # something that did not exist a minute ago.

@@ -5,6 +5,7 @@ The log is the real one on littlefs in RAM, the broker and the gateway are in me
 
 import asyncio
 import gc
+import os
 
 from handheld.log import Log
 from handheld.sync import Sync
@@ -13,6 +14,7 @@ from handheld_board import FakeBoard, FakeClock, Signer, files
 from ronda_protocol import cbor, cose, pack, receipt, segment, signed, track
 from script_broker import Broker, LinkTime, publish
 
+gc.threshold(100000)  # as firmware/main.py does: hours of link time must not scatter the heap
 NOW = 1789473600
 CONFIG = {1: "broker", 2: 1883, 3: "ronda/lima"}
 DOWN = b"ronda/lima/down/prueba-01"
@@ -393,11 +395,11 @@ async def test_held_segments_are_not_repeated_every_minute():
     assert rig.board.outstanding[-1] == 0
     await rig.wait(200)
     assert rig.seqs() == [1, 2, 3, 1]  # asked with the oldest, after half an hour
-    # New segments go out meanwhile, and are answered one by one.
+    # New segments go out meanwhile; a receipt names only what it answers.
     rig.add(1)
     await rig.wait(1)
     assert rig.seqs()[-1] == 4
-    rig.held.append([4, receipt.HELD])
+    rig.held = [[4, receipt.HELD]]
     rig.send(rig.receipt(0))
     await rig.wait(300)
     assert rig.seqs() == [1, 2, 3, 1, 4]
@@ -444,6 +446,46 @@ async def test_an_unreadable_segment_is_declared_lost_once():
     sealed = segment.parse(rig.log.read(rig.log.seal_track()))
     lost = [entry[4] for entry in sealed.entries() if entry[3] == track.LOST]
     assert lost == [[2, 2, "unreadable"]]
+
+
+async def test_a_held_segment_that_becomes_unreadable_is_one_event():
+    rig = Rig(2)
+    rig.hold = True
+    rig.start()
+    await rig.wait(1)
+    rig.held = [[1, receipt.HELD], [2, receipt.HELD]]
+    rig.send(rig.receipt(0))
+    await rig.wait(1)
+    os.remove([name for name, _ in files("/flash") if name.endswith(".vol")][0])
+    events = rig.log.counts["event"]
+    await rig.wait(2 * 3600)
+    assert rig.seqs() == [1, 2] and rig.log.counts["event"] == events + 1
+    await rig.stop()
+
+
+async def test_much_damage_is_declared_in_bounded_memory():
+    rig = Rig(2)
+    lane = rig.sync._lanes[-1]
+    for seq in range(10, 200, 2):
+        rig.sync._declare_lost(lane, seq)
+    assert len(lane.lost) == 32 and lane.answered(198) == 198
+    rig.sync._declare_lost(lane, 100)  # no event twice
+    assert rig.log.counts["event"] <= 3 + 95
+
+
+async def test_a_gateway_that_knows_more_than_this_flash_is_no_harm():
+    """An old image was put back: receipts name segments that are not here."""
+    rig = Rig(2)
+    rig.hold = True
+    rig.start()
+    await rig.wait(1)
+    rig.send(rig.receipt(2, ranges=[[90, 95, bytes(32)]]))
+    await rig.wait(2 * 3600)
+    assert rig.seqs() == [1, 2] and rig.log.unsent() == 0
+    rig.send(rig.receipt(95, head=bytes(range(32))))
+    await rig.wait(1)
+    assert rig.sync.refused == {"ahead": 1}
+    await rig.stop()
 
 
 async def test_gateway_time_comes_from_fresh_receipts_only():
