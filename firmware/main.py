@@ -4,7 +4,7 @@ import gc
 
 # Before any import: what a module leaves behind is collected while it is still at the heap's end,
 # or what stays would lie scattered and no 4 KB would be found in one piece.
-gc.threshold(8192)
+gc.threshold(8192)  # type: ignore
 
 import board
 from handheld import app
