@@ -444,6 +444,50 @@ async def test_a_peer_that_stops_reading_is_dropped():
     await rig.good_link()
 
 
+async def test_whatever_a_stream_raises_ends_the_link():
+    for error in (OSError(32), ValueError(), MemoryError(), IndexError(), AssertionError()):
+        for method in ("readinto", "write", "drain", "close"):
+            rig = Rig()
+
+            def bad(*args):
+                raise error
+
+            async def todo():
+                setattr(rig.broker.stream, method, bad)
+                if method != "close":
+                    rig.broker.stream.feed(publish(b"w/down", b"x", 1))
+                    await rig.client.publish("w/up", b"x", "tag")
+                else:
+                    rig.broker.stream.end()
+                await asyncio.Event().wait()
+
+            rig.todo = todo
+            try:
+                await rig.client.serve(rig.work)
+            except mqtt.MqttError as ended:
+                wanted = "closed" if method == "close" else type(error).__name__
+                assert ended.code == wanted, (method, ended.code)
+            await rig.good_link()
+
+
+async def test_a_byte_a_second_is_given_up_in_time():
+    """A packet must come at 1 kB/s after 30 s: the same for what fits and what is drained."""
+    for size in (4000, 400000):
+        rig = Rig()
+
+        async def drip():
+            head = bytes([0x32, (size & 127) | 128, (size >> 7 & 127) | 128, size >> 14])
+            rig.broker.stream.feed(head + text(b"w/down") + b"\x00\x09")
+            while True:
+                await rig.board.link_sleep_ms(1000)
+                rig.broker.stream.feed(b"x")
+
+        rig.todo = drip
+        assert await rig.link() == "late-packet"
+        assert rig.board.now <= 35000 + size
+        await rig.good_link()
+
+
 async def test_a_connection_that_never_opens_is_given_up():
     rig = Rig()
 
