@@ -32,11 +32,17 @@ def run(board):
 
 async def main(board):
     """The run, for a loop that is already there. Returns the report."""
-    if not board.signer or not board.ident.device_id:
-        report = {"ended": "unprovisioned"}
-    else:
-        app = App(board)
-        if board.ident.profile != "sim":  # the sim's own ends the process: a bug is loud there
+    sim = board.ident.profile == "sim"
+    report, app = {"ended": "unprovisioned"}, None
+    try:
+        if board.signer and board.ident.device_id:
+            app = App(board)
+    except Exception as error:
+        if sim:  # a bug is loud there, and so are uncaught errors: the board ends the process
+            raise
+        report["ended"] = "boot " + type(error).__name__
+    if app:
+        if not sim:
             asyncio.get_event_loop().set_exception_handler(app.uncaught)
         tasks = [asyncio.create_task(app.keep(name, task)) for name, task in app.tasks()]
         await app.over.wait()

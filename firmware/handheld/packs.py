@@ -65,7 +65,10 @@ def admit(board, device, manifest, keep):
     if not keep or manifest.version == last:
         return False
     seen[name] = manifest.version
-    replace(path, cbor.encode(seen))
+    try:
+        replace(path, cbor.encode(seen))
+    except OSError:
+        pass  # no room: a later boot remembers it
     return True
 
 

@@ -311,6 +311,40 @@ async def test_an_uncaught_error_ends_the_run_of_a_real_board():
         asyncio.get_event_loop().set_exception_handler(None)
 
 
+async def test_a_flash_that_refuses_to_write_does_not_keep_the_app_from_starting():
+    board = AppBoard()
+    board.rtc = Rtc()
+    provision.install(board, "prueba-01", trust_pack(), cases_pack())
+    task = start(board)
+    await board.sleep_ms(1000)
+    await board.over(task)
+    board.end.clear()
+    os.remove("/flash/packs/versions")
+    board.flash.fail = -28
+    task = start(board)
+    await board.sleep_ms(3000)
+    assert (await board.ask("status"))["ok"]
+    assert (await board.ask("shift_start", gestor="g1"))["code"] == "storage_full"
+    board.flash.fail = 0
+    await board.sleep_ms(120000)
+    assert (await board.ask("shift_start", gestor="g1"))["ok"]
+    await board.over(task)
+
+
+async def test_a_boot_that_fails_is_told_on_a_real_board_and_loud_in_the_simulator():
+    board = AppBoard()
+    board.entropy = None  # no log id can be made
+    board.ident.profile = "release"
+    await start(board)
+    assert board.reports == [{"ended": "boot TypeError"}]
+    board.ident.profile = "sim"
+    try:
+        await start(board)
+        assert False
+    except TypeError:
+        pass
+
+
 async def test_finish_ends_the_shift_seals_and_waits_for_the_receipts():
     board = AppBoard()
     board.rtc, board.power, board.net = Rtc(), Power(), Gateway()
