@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 from ronda_gateway.keys import load_public
-from ronda_tools.broker import port_taken
+from ronda_tools.broker import Broker, port_taken
+from ronda_tools.cli import build
+from ronda_tools.demo import Demo, Options
 from ronda_tools.demo_day import START_UNIX, clock, plan
 from ronda_tools.evidence import examine
 from ronda_tools.evidence_file import load
+from typer.testing import CliRunner
 
-RONDA = [sys.executable, "-m", "ronda_tools.cli"]
+RONDA = [str(Path(sys.executable).parent / "ronda")]
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,10 @@ def test_bad_options_are_refused_at_once(tmp_path: Path) -> None:
         ["--json"],
         ["--once", "--port", "0"],
     ):
-        done = ronda("demo", *arguments)
-        assert done.returncode == 2, (arguments, done.stdout, done.stderr)
+        done = CliRunner().invoke(build(["demo"]), ["demo", *arguments])
+        assert done.exit_code == 2, (arguments, done.output)
         assert done.stderr.strip()
-        assert "Traceback" not in done.stderr
+        assert isinstance(done.exception, SystemExit), done.exception
     assert (tmp_path / "full" / "kept").read_text() == "mine"
 
 
@@ -221,6 +224,25 @@ def test_the_live_demo_tells_the_day_and_ends_cleanly_on_ctrl_c() -> None:
     for pid in started:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_taken_port_and_a_missing_vm_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Broker() as broker:
+        done = CliRunner().invoke(build(["demo"]), ["demo", "--once", "--port", str(broker.port)])
+    assert done.exit_code == 2, done.output
+    assert str(broker.port) in done.stderr
+    monkeypatch.setenv("RONDA_MICROPYTHON", "/nowhere/micropython")
+    done = CliRunner().invoke(build(["demo"]), ["demo", "--once"])
+    assert done.exit_code == 2, done.output
+    assert "RONDA_MICROPYTHON" in done.stderr
+
+
+def test_settings_of_another_gateway_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RONDA_BROKER__HOST", "production.example")
+    monkeypatch.setenv("RONDA_FEED", "{}")
+    with Demo(Options()) as day:
+        assert day.url.startswith("mqtt://127.0.0.1:")
+    assert "RONDA_BROKER__HOST" not in os.environ
 
 
 def test_the_plan_is_the_same_each_time() -> None:

@@ -604,8 +604,8 @@ TEXTS: dict[str, Text] = {
         "{case}: refused, {metres} m short of the fence; walk {direction}.",
     ),
     "demo.saved": Text(
-        "{case}: visita cerrada ({outcome}), guardada y firmada como segmento {seq}.",
-        "{case}: visit closed ({outcome}), saved and signed as segment {seq}.",
+        "{case}: visita cerrada ({outcome}) y guardada.",
+        "{case}: visit closed ({outcome}) and saved.",
     ),
     "demo.invalid": Text(
         "{case}: el cuestionario no acepta: {problems}.",

@@ -83,4 +83,8 @@ def _add_globals(app: typer.Typer) -> None:
 
 def main() -> None:
     """Entry point of the `ronda` script."""
-    build(sys.argv[1:])()
+    try:
+        build(sys.argv[1:])()
+    except KeyboardInterrupt:  # while the imports run
+        print(texts.say("cli.interrupted"), file=sys.stderr)
+        raise SystemExit(1) from None

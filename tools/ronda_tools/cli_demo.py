@@ -1,9 +1,11 @@
 """`ronda demo`: the whole system on this machine. Only arguments, progress and printing."""
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,9 +49,8 @@ def demo(
         fail("demo.speed")
     if as_data and not once:
         fail("demo.json_once")
-    signal.signal(signal.SIGTERM, _as_interrupt)
     options = Options(feed=feed, keep=keep, port=port, speed=None if once else speed)
-    with reported():
+    with reported(), _ended_by_signals():
         try:
             code = _once(options, as_data) if once else _live(options)
         except KeyboardInterrupt:
@@ -63,8 +64,19 @@ def demo(
     raise typer.Exit(code)
 
 
-def _as_interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """Inside, SIGTERM and a closed terminal end things in order, as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _once(options: Options, as_data: bool) -> int:
@@ -105,8 +117,18 @@ def _print(outcome: Outcome, as_data: bool) -> None:
             typer.echo(text)
 
 
+def _line(text: str) -> None:
+    """One whole line; from any thread. A reader that went away ends the demo as Ctrl-C does."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        signal.raise_signal(signal.SIGINT)
+
+
 def _live(options: Options) -> int:
-    line: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    line = _line
     outcome: Outcome | None = None
     try:
         with Demo(options, lambda clock: Narrator(line, clock)) as day:

@@ -1,9 +1,8 @@
 """One simulated working day on real parts: broker, gateway, handheld, back office, one clock.
 
 The conductor owns time; everything else is what runs in the field: the firmware in its VM, the
-gateway in this process, MQTT between them. The day's books are compared by `reconcile`, each
-visit's evidence is verified by `evidence`: the gateway's own flags are not believed. Prints
-nothing: `cli_demo` does.
+gateway in this process, MQTT between them. What the day recorded, stored and forwarded is compared
+by `demo_books`. Prints nothing: `cli_demo` does.
 """
 
 import os
@@ -13,7 +12,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -26,13 +24,12 @@ from ronda_gateway.gateway import Gateway
 from ronda_gateway.settings import LogSettings, Settings
 from ronda_protocol import cose
 
-from ronda_tools import demo_day, provision, reconcile
+from ronda_tools import demo_day, provision
 from ronda_tools.back_office import BackOffice
 from ronda_tools.broker import Broker
 from ronda_tools.conductor import Conductor, ConductorError, Handheld, NotDrained, VmDied
+from ronda_tools.demo_books import Books
 from ronda_tools.demo_words import Narrator
-from ronda_tools.evidence import examine
-from ronda_tools.evidence_file import held_in
 from ronda_tools.texts import UsedWrong
 from ronda_tools.vm import Vm
 
@@ -75,18 +72,20 @@ class Outcome:
 class Demo:
     """The running parts; a context manager that ends all of them. `run` may be called once.
 
-    `narrate` makes a Narrator from the clock (simulated ms), or there is none.
+    `narrate` makes a Narrator from the clock (simulated ms), or there is none; `day` is another
+    day than the demo's own.
     """
 
     def __init__(
         self,
         options: Options,
         narrate: Callable[[Callable[[], int]], Narrator] | None = None,
+        day: demo_day.Day | None = None,
     ) -> None:
         self._options = options
         self._narrate = narrate
         self._stack = ExitStack()
-        self._day = demo_day.plan()
+        self._day = day or demo_day.plan()
         self._public = b""
         self.length_ms = self._day.walk.ms
 
@@ -265,76 +264,23 @@ class Demo:
     ) -> Outcome:
         with self._database() as db:
             raws = [row[0] for row in db.execute("SELECT raw FROM segments WHERE status = 0")]
-        journal = (self._storage / "journal.jsonl").read_text()
-        events = self._office.events()
-        found = reconcile.reconcile(
-            reconcile.from_journal(journal, report.get("log", "")),
-            [reconcile.from_segment(raw) for raw in raws],
-            [carried for carried in map(reconcile.from_event, events) if carried is not None],
+        books = Books(
+            journal=(self._storage / "journal.jsonl").read_text(),
+            log=str(report.get("log", "")),
+            stored=raws,
+            events=self._office.events(),
+            public=self._public,
         )
-        visits = self._visits(events)
-        balanced = (
-            found.balanced
-            and not unsent
-            and not self._office.unreadable
-            and len(visits) == found.recorded["visit"]
-            and all(visit["signature_verified"] for visit in visits)
-        )
-        alerts = Counter(e["data"]["kind"] for e in events if e.get("type") == feed.ALERT)
-        return Outcome(
-            {
-                "balanced": balanced,
-                "recorded": found.recorded,
-                "stored": found.stored,
-                "forwarded": found.forwarded,
-                "lost": found.lost,
-                "doubled": found.doubled,
-                "repeated": found.repeated,
-                "unrecorded": found.unrecorded,
-                "wrong": found.wrong + [f"unsent {name}: {n}" for name, n in unsent.items()],
-                "visits": visits,
-                "alerts": dict(sorted(alerts.items())),
-                "segments": len(raws),
-                "events": len(events),
-                "simulated_s": self.length_ms // 1000,
-                "wall_s": round(wall_s, 1),
-                "handhelds": [{"device": DEVICE, **report}],
-            }
-        )
-
-    def _visits(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One row for each visit id that was forwarded, in order of arrival.
-
-        The signature is verified here, from the event alone, with the key that the handheld made
-        at provisioning; every event of an id must pass.
-        """
-        rows: dict[str, dict[str, Any]] = {}
-        for event in events:
-            if event.get("type") != feed.VISIT:
-                continue
-            data = event["data"]
-            verified = all(examine(held, self._public).valid for held in held_in(event)) and bool(
-                held_in(event)
-            )
-            row = rows.setdefault(
-                event["id"],
-                {
-                    "id": event["id"],
-                    "case_id": data["case_id"],
-                    "portfolio": data["portfolio"],
-                    "device": data["device"],
-                    "ended": data["ended"],
-                    "opened": data["opened"],
-                    "outcome": data["outcome"],
-                    "promise": data["promise"] is not None,
-                    "attempts": data["attempts"],
-                    "check_in_utc": data["check_in"]["utc"],
-                    "verdicts": data["verdicts"],
-                    "signature_verified": True,
-                },
-            )
-            row["signature_verified"] = row["signature_verified"] and verified
-        return list(rows.values())
+        data = books.compare()
+        if unsent or self._office.unreadable:
+            data["balanced"] = False
+            data["wrong"] += [f"unsent {name}: {count}" for name, count in unsent.items()]
+            if self._office.unreadable:
+                data["wrong"].append(f"no events: {self._office.unreadable}")
+        data["simulated_s"] = self.length_ms // 1000
+        data["wall_s"] = round(wall_s, 1)
+        data["handhelds"] = [{"device": DEVICE, **report}]
+        return Outcome(data)
 
 
 def _check_keep(folder: Path | None) -> None:

@@ -30,6 +30,7 @@ class Narrator:
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._link: bool | None = None
+        self._last_ms = 0
 
     def say(self, code: str, /, **fields: object) -> None:
         """A sentence of the catalogue, now."""
@@ -44,7 +45,9 @@ class Narrator:
 
     def _tell(self, text: str, at_ms: int) -> None:
         with self._lock:
-            self._line(f"{local_time(at_ms)}  {text}")
+            # Threads tell of one moment in any order; the clock of the story does not go back.
+            self._last_ms = max(self._last_ms, at_ms)
+            self._line(f"{local_time(self._last_ms)}  {text}")
 
     def gestor(self, moment: str, fields: Mapping[str, Any]) -> None:
         """What the gestor did and what the handheld answered (demo_day)."""
