@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from asyncio import core
+from asyncio import core  # pyright: ignore[reportAttributeAccessIssue]
 
 import vfs
 from hostnet import Net, parked
@@ -167,7 +167,7 @@ class Board:
         self._grants = self._peak = self._overrun = 0
         self._flash = mount(folder)
         if os.getenv("RONDA_SIM_MEASURE"):
-            self._flash.look = self._look_at_heap
+            self._flash.looks.append(self._look_at_heap)
         self.nv = Nv(folder)
         device = self.nv.get("dev")
         self.ident = Ident(device.decode() if device else None)
@@ -207,7 +207,7 @@ class Board:
 
     def link_ms(self):
         """Wall milliseconds, for the network's time-outs."""
-        return time.ticks_ms() & _TICKS_MASK
+        return time.ticks_ms() & _TICKS_MASK  # pyright: ignore[reportOperatorIssue]
 
     async def link_sleep_ms(self, ms):
         """Sleep wall time."""

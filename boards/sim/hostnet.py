@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from asyncio import core
+from asyncio import core  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def parked():

@@ -4,6 +4,7 @@ import base64
 import functools
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +18,11 @@ from ronda_gateway.keys import verify_digest
 from ronda_protocol import cose, segment
 from ronda_tools import cli_handheld, handheld_sim, provision
 from ronda_tools.broker import Broker, free_port
+from ronda_tools.conductor import Conductor, Handheld, Link
 from ronda_tools.handheld_sim import Options
 from ronda_tools.synth import MIRAFLORES, Walk
 from ronda_tools.texts import UsedWrong
+from ronda_tools.vm import Vm
 from typer.testing import CliRunner
 
 START = 1789477200
@@ -397,3 +400,38 @@ def test_a_damaged_flash_is_an_error_not_a_format(tmp_path: Path, walk: Walk) ->
     )
     assert result.exit_code == 1 and "OSError" in result.stderr
     assert image.read_bytes() == b"\x00" * (2 << 20)
+
+
+def test_results_depend_on_no_machine_and_no_step(tmp_path: Path, walk: Walk) -> None:
+    """The same morning in steps of 137 ms, 1 s and a minute: the same entries, bit for bit."""
+    now = int(time.time())
+    home = site.init(tmp_path / "site", "lima", now=now)
+    provision.provision(tmp_path / "dir", home, "sim-01", now=now)
+    walk.stand(1200)
+    journals: list[list[tuple[Any, ...]]] = []
+    for step_ms in (137, 1000, 60_000):
+        storage = tmp_path / f"dir-{step_ms}"
+        shutil.copytree(tmp_path / "dir", storage)
+        with Conductor(START, step_ms=step_ms) as conductor:
+            conductor.add(Handheld("h", Vm(storage), nmea=walk.nmea(), link=Link([])))
+            conductor.run(walk.ms + 60_000)
+            conductor.finish()
+        rows = [json.loads(line) for line in (storage / "journal.jsonl").read_text().splitlines()]
+        journals.append([(row["kind"], row["number"], row["digest"]) for row in rows])
+    assert journals[0] == journals[1] == journals[2]
+    assert sum(kind == "fix" for kind, _, _ in journals[0]) > 80
+
+
+def test_an_open_visit_of_the_last_run_is_sealed_and_listed(
+    visit_files: dict[str, Path], tmp_path: Path
+) -> None:
+    """A run that ended with a visit open: the next one seals it as interrupted, and says so."""
+    acts = visit_files["script"].read_text().splitlines()
+    visit_files["script"].write_text("\n".join(acts[:3]))
+    options = Options(**visit_files, storage=tmp_path / "dir")
+    first = handheld_sim.run(options).data
+    assert [row["ended"] for row in first["visits"]] == ["refused"]
+    visit_files["script"].write_text('{"at_ms": 0, "intent": "status"}')
+    second = handheld_sim.run(options).data
+    assert [row["ended"] for row in second["visits"]] == ["interrupted"]
+    assert second["entries"]["visit"] == 1

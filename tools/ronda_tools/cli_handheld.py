@@ -112,6 +112,7 @@ texts.add(
 
 app = typer.Typer(no_args_is_help=True, help=say("handheld.help"))
 _LONG = 1 << 18  # bytes of log from which a progress bar is worth it
+_CHUNK = 1 << 14  # bytes between two movements of it
 
 
 @app.callback()
@@ -157,7 +158,7 @@ def sim(  # noqa: PLR0917
         except (VmDied, ConductorError) as error:
             raise UsedWrong("sim.died", exit_code=1, why=error) from None
         except KeyboardInterrupt:
-            raise UsedWrong("cli.interrupted", exit_code=130) from None
+            raise UsedWrong("cli.interrupted", exit_code=1) from None
     for line in outcome.log:
         typer.echo(line, err=True)
     if as_data:
@@ -192,7 +193,16 @@ def _bar(nmea: Path) -> Generator[Callable[[int], None] | None]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(say("sim.reading", name=nmea.name), total=size)
-        yield lambda count: progress.update(task, advance=count)
+        waiting = 0
+
+        def moved(count: int) -> None:
+            nonlocal waiting
+            waiting += count
+            if waiting >= _CHUNK:
+                progress.update(task, advance=waiting)
+                waiting = 0
+
+        yield moved
 
 
 def _sentences(data: Mapping[str, Any]) -> list[str]:

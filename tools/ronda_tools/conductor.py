@@ -213,7 +213,6 @@ class Conductor:
         self._speed = speed
         self._step_ms = step_ms
         self._limit_s = wall_limit_s
-        self._began = time.monotonic()
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> Self:
@@ -258,13 +257,15 @@ class Conductor:
 
     def step(self, target_ms: int) -> None:
         """Bring every handheld to a simulated time."""
+        began, before = time.monotonic(), self.ms
         self.ms = max(self.ms, target_ms)  # the gateway's clock is never behind a handheld's
         self.steps += 1
         self._all({handheld: handheld.work(self.ms) for handheld in self.handhelds})
         if self._speed:
-            ahead = self.ms / 1000 / self._speed - (time.monotonic() - self._began)
-            if ahead > 0:
-                time.sleep(ahead)
+            # Each step by itself: after a stall nothing is caught up, so that speed is a maximum.
+            rest = (self.ms - before) / 1000 / self._speed - (time.monotonic() - began)
+            if rest > 0:
+                time.sleep(rest)
 
     def _all(self, works: "Mapping[Handheld, Generator[str, str, Any]]") -> dict[Handheld, Any]:
         """Run one piece of work of each handheld side by side; returns what each returned."""

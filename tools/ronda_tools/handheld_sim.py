@@ -231,6 +231,7 @@ class _Run:
         self._done: list[tuple[int, Act, Answer]] = []
         self._journal = storage / "journal.jsonl"
         self._journal_at = self._journal.stat().st_size if self._journal.exists() else 0
+        self._before = _log_head(storage)
 
     def go(self) -> Outcome:
         """Replay without a network, end the day, then bring the link up until all is received."""
@@ -246,7 +247,6 @@ class _Run:
                     script=perform(self._acts, self._origin(), self._done),
                 )
             )
-            before = conductor.ask(handheld, "status")
             conductor.run()
             # Ends the shift, which seals refused attempts, and seals the open track.
             report: Answer = conductor.ask(handheld, "finish")
@@ -258,7 +258,7 @@ class _Run:
             if received:
                 report = conductor.finish()[0]
             log = list(handheld.vm.log)
-        return self._outcome(before, report, log)
+        return self._outcome(report, log)
 
     def _origin(self) -> Iterator[int | None]:
         """When the log's first valid fix was said; ends if the log ends without one."""
@@ -267,17 +267,19 @@ class _Run:
         if self._replay.first_fix_ms is not None:
             yield self._replay.first_fix_ms
 
-    def _outcome(self, before: Answer, report: Mapping[str, Any], log: list[str]) -> Outcome:
-        sealed, chain = self._read_back(report["log"], before["seq"])
+    def _outcome(self, report: Mapping[str, Any], log: list[str]) -> Outcome:
+        known, seq = self._before
+        sealed, chain = self._read_back(report["log"], seq if report["log"] == known else 0)
         data: dict[str, Any] = {"device": self._device, **report["gnss"]}
         data["entries"] = self._entries()
         if self._acts:
             data["visits"] = [_visit_row(raw) for raw in sealed]
             data["script"] = [_act_row(*done) for done in self._done]
         data["log"] = report["log"]
-        for name in ("heap", "flash", "ms"):
+        for name in ("heap", "flash"):
             if name in report:
                 data[name] = report[name]
+        data["simulated_ms"] = self._replay.ms
         failed = None
         if len(self._done) < len(self._acts):
             failed = "sim.no_fix"
@@ -305,6 +307,16 @@ class _Run:
                 for line in journal:
                     counts[json.loads(line)["kind"]] += 1
         return dict(counts)
+
+
+def _log_head(storage: Path) -> tuple[str, int]:
+    """(log id in hex, last sealed seq) as `nv` has them; a handheld that never ran has none."""
+    found: dict[str, bytes] = {}
+    for name in ("log", "head"):
+        path = storage / "nv" / name
+        found[name] = path.read_bytes() if path.exists() else b""
+    log, head = found["log"], found["head"]
+    return log.hex(), int.from_bytes(head[:4], "big") if head[40:] == log else 0
 
 
 def _act_row(ms: int, act: Act, answer: Answer) -> dict[str, Any]:
