@@ -99,7 +99,9 @@ def measured() -> list[Case]:
     parts = visit_parts()
     no_fix = {"close_fixes": "absent", "close_verdict": "absent"}
     short = {2: ref.dumps(evidence_map(**no_fix)), 3: parts[3]}
+    coded = {**short, 3: SALT_A + ref.dumps(coded_answers())}
     for name, held in (
+        ("a visit of twelve answers in codes of three letters, closed without a fix", coded),
         ("a visit of twelve answers, closed without a fix", short),
         ("a visit of twelve answers and a promise, closed with eight fixes", parts),
     ):
@@ -107,6 +109,15 @@ def measured() -> list[Case]:
         sizes = {str(number): len(part) for number, part in held.items()}
         out.append({"name": name, "parts": sizes, "sealed": len(sealed)})
     return out
+
+
+def coded_answers() -> dict[str, Any]:
+    """The twelve answers with ids and codes of three letters."""
+    coded: dict[str, Any] = {}
+    for i, answer in enumerate(ANSWERS.values()):
+        many = ["abc"] * len(answer) if isinstance(answer, list) else answer
+        coded[f"q{i:02}"] = "abc" if isinstance(answer, str) else many
+    return coded
 
 
 def refused_headers() -> list[Case]:

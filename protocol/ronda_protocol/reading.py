@@ -219,7 +219,7 @@ def _unpack_quality(cursor: _Cursor, altitude: int) -> "Entry":
 def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
     """See `track.decode_track`."""
     try:
-        value = cbor.decode(part)
+        value = cbor.decode(part, MAX_LEN, cbor.MAX_DEPTH, 16384)
     except cbor.CborError as error:
         raise TrackError("cbor-" + error.code)
     _need(is_map(value), "shape")

@@ -16,8 +16,9 @@ QUARANTINED = 2
 UNREADABLE = 3
 DISPOSITION_NAMES = ("", "held", "quarantined", "unreadable")
 
-MAX_RANGES = 64
-MAX_DISPOSITIONS = 256
+# A receipt stays below the 4 KiB that a handheld takes at once.
+MAX_RANGES = 32
+MAX_DISPOSITIONS = 64
 
 NO_HEAD = bytes(32)
 """The chain hash of a receipt whose upto is 0."""

@@ -56,7 +56,7 @@ FIELDS = (
 
 
 class VisitError(WireError):
-    """Codes: cbor-…, shape, salt, answers, promise, or the name of the evidence field refused."""
+    """Codes: cbor-…, shape, salt, fixes, answers, promise, or the name of the evidence field."""
 
 
 def visit_id(device: str, log_id: bytes, seq: int) -> str:

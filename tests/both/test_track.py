@@ -3,6 +3,7 @@
 import vectors
 from ronda_protocol import reading, segment, track
 
+HEAP = "1m"
 CODES = "shape kind range time order count varint non-minimal".split()
 FUZZ = 1200
 
@@ -79,6 +80,14 @@ def test_entries_that_cannot_be_saved():
         assert code == case["code"], (case["name"], code)
     one = [[1, i + 1, 0, 0, 0, 9, 9, 3, None] for i in range(1025)]
     assert code_of(track.encode_track, one, 0) == "count"
+
+
+def test_the_fullest_track():
+    """1024 events with three items each: what can be written can be read."""
+    entries = [[3, i + 1, 0, 12, [1, 2, "x"]] for i in range(track.MAX_ENTRIES)]
+    part = track.encode_track(entries, 0)
+    entries = None
+    assert len(track.decode_track(part, list(range(1, 1025)), 0)) == 1024
 
 
 def test_a_refused_entry_leaves_no_trace():
