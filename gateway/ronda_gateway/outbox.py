@@ -120,6 +120,10 @@ class Outbox:
                 _log.error("outbox_failed", why=str(error.orig), wait=pause)
                 wait = min(wait * 2, _LONGEST_RETRY_S)
                 self._stopping.wait(pause)
+            except Exception:
+                # A fault of ours: rows stay where they are; a dead thread would forward none.
+                _log.exception("outbox_fault")
+                self._stopping.wait(1.0)
         try:
             self._collect()
             self._mark()
@@ -223,4 +227,4 @@ class Outbox:
             key = f"{event.event[:80]}/{event.id}"
             work.alert("set_aside", key, STRANGER, now, event=event.event, row=event.id, why=why)
             work.flush()
-        _log.error("set_aside", event=event.event, why=why)
+        _log.error("set_aside", id=event.event, why=why)

@@ -22,7 +22,7 @@ def trust_pack(
 
     Valid from a day before `now` (clocks differ), unix seconds.
     """
-    start, end = now - _DAY, now + TRUST_YEARS * 365 * _DAY
+    start, end = max(0, now - _DAY), now + TRUST_YEARS * 365 * _DAY
     body = pack.encode_trust(
         root.public, [[public, role, start, end, False] for public, role in keys]
     )
@@ -47,5 +47,5 @@ def cases_pack(  # noqa: PLR0917
     """
     body = pack.encode_cases(round_id, now, expires_at, list(cases))
     version = pack.next_version(last_version, now)
-    manifest = pack.Manifest(pack.CASES, scope, "cases", version, now - _DAY, expires_at)
+    manifest = pack.Manifest(pack.CASES, scope, "cases", version, max(0, now - _DAY), expires_at)
     return pack.seal(manifest, body, signer)

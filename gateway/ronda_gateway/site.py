@@ -12,6 +12,7 @@ from pathlib import Path
 from ronda_protocol import cose, pack
 
 from ronda_gateway import keys, packs, settings, store
+from ronda_gateway.clock import SystemClock
 from ronda_gateway.keys import Signer
 from ronda_gateway.settings import Settings
 from ronda_gateway.wording import setup_error
@@ -85,13 +86,13 @@ def init(
     name: str,
     host: str = "127.0.0.1",
     port: int = 1883,
-    now: int = 0,
+    now: int | None = None,
     *,
     embedded: bool = False,
 ) -> Site:
     """Make a site: all of it appears in `folder`, or nothing. SetupError if it is in use.
 
-    `now` (unix seconds) begins the validity of its keys.
+    `now` (unix seconds, the system's if not told) begins the validity of its keys.
     """
     if not re.fullmatch(r"[a-z0-9-]{1,24}", name):
         raise setup_error("site-name", value=name)
@@ -103,7 +104,8 @@ def init(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        _fill(draft, name, host, port, now, embedded=embedded)
+        began = SystemClock().now() if now is None else now
+        _fill(draft, name, host, port, began, embedded=embedded)
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)

@@ -223,9 +223,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "no se pudo leer o marcar la cola de salida ({why}); reintento en {wait} s",
         "the outbox could not be read or marked ({why}); trying again in {wait} s",
     ),
+    "outbox_fault": (
+        "fallo interno al reenviar; se sigue intentando",
+        "internal fault while forwarding; trying on",
+    ),
     "set_aside": (
-        "el evento {event} no cabe en el broker y queda apartado ({why})",
-        "event {event} does not fit the broker and is set aside ({why})",
+        "el evento {id} no cabe en el broker y queda apartado ({why})",
+        "event {id} does not fit the broker and is set aside ({why})",
     ),
     "quarantined": (
         "mensaje en cuarentena de {device}: {reason} ({detail})",
