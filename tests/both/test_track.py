@@ -3,7 +3,7 @@
 import vectors
 from ronda_protocol import reading, segment, track
 
-HEAP = "1m"
+HEAP = "2m"
 CODES = "shape kind range time order count varint non-minimal".split()
 FUZZ = 1200
 
