@@ -3,8 +3,12 @@
 import base64
 import functools
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -435,3 +439,28 @@ def test_an_open_visit_of_the_last_run_is_sealed_and_listed(
     second = handheld_sim.run(options).data
     assert [row["ended"] for row in second["visits"]] == ["interrupted"]
     assert second["entries"]["visit"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM: exit 1 in one line, the VM gone, the passing folder removed."""
+    walk = Walk(MIRAFLORES["parque"], START, 3)
+    walk.stand(15_000)
+    log = _log(tmp_path, walk)
+    (tmp_path / "tmp").mkdir()
+    code = "from ronda_tools.cli import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "handheld", "sim", "--nmea", str(log)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "RONDA_LANG": "es"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not list((tmp_path / "tmp").glob("*/journal.jsonl")):
+        time.sleep(0.05)
+    running.send_signal(number)
+    said, errors = running.communicate(timeout=20)
+    assert running.returncode == 1 and said == ""
+    assert errors.strip() == "ronda: Interrumpido."
+    assert list((tmp_path / "tmp").iterdir()) == []

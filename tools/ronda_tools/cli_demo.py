@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +14,7 @@ from ronda_gateway.wording import printable
 
 from ronda_tools.demo import DayFailed, Demo, Options, Outcome
 from ronda_tools.demo_words import Narrator, local_time, page
+from ronda_tools.interruption import ended_by_signals
 from ronda_tools.texts import fail, reported, say
 
 _MAX_SPEED = 100_000
@@ -50,7 +49,7 @@ def demo(
     if as_data and not once:
         fail("demo.json_once")
     options = Options(feed=feed, keep=keep, port=port, speed=None if once else speed)
-    with reported(), _ended_by_signals():
+    with reported(), ended_by_signals():
         try:
             code = _once(options, as_data) if once else _live(options)
         except KeyboardInterrupt:
@@ -62,21 +61,6 @@ def demo(
                 typer.echo(f"  | {printable(text)}", err=True)
             fail("demo.stuck", why=first, exit_code=1)
     raise typer.Exit(code)
-
-
-@contextmanager
-def _ended_by_signals() -> Generator[None]:
-    """Inside, SIGTERM and a closed terminal end things in order, as Ctrl-C does."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _once(options: Options, as_data: bool) -> int:

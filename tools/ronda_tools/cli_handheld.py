@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ronda_tools import texts
 from ronda_tools.feed_tail import address
+from ronda_tools.interruption import ended_by_signals
 from ronda_tools.texts import Text, UsedWrong, reported, say
 
 texts.add(
@@ -148,7 +149,7 @@ def sim(  # noqa: PLR0917
     from ronda_tools.conductor import ConductorError
     from ronda_tools.vm import VmDied
 
-    with reported():
+    with reported(), ended_by_signals():
         options = handheld_sim.Options(
             nmea, storage, site, device, case, script, _host_port(broker) if broker else None
         )
