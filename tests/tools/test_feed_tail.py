@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -16,12 +18,15 @@ from ronda_gateway.feed import Feed
 from ronda_gateway.judge import judge
 from ronda_gateway.pipeline import Accepted, Device, judge_bytes
 from ronda_protocol import visit
+from ronda_tools import cli_feed
 from ronda_tools.broker import Broker, free_port
+from ronda_tools.cli_feed import app
 from ronda_tools.feed_tail import Address, Tail, address, parse
 from ronda_tools.feed_words import sentence
 from ronda_tools.reconcile import from_event, from_segment
 from ronda_tools.texts import UsedWrong
 from sealed import track_segment, visit_segment
+from typer.testing import CliRunner
 
 FEED = Feed("ronda/lima")
 
@@ -198,3 +203,50 @@ def test_the_command_prints_events_and_ends_after_count(publisher: Any) -> None:
     assert lines[0] == sentence(event)
     assert re.search(r"2 bytes", lines[1])
     assert "no sabe contar" in lines[2]
+
+
+def test_ctrl_c_ends_it_cleanly_while_there_is_no_broker() -> None:
+    port = free_port()
+    code = "from ronda_tools.cli_feed import app; app()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, "tail", "--broker", f"mqtt://127.0.0.1:{port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stderr
+        first = child.stderr.readline()
+        assert f"127.0.0.1:{port}" in first
+        child.send_signal(signal.SIGINT)
+        out, errors = child.communicate(timeout=15)
+    finally:
+        child.kill()
+    assert (child.returncode, out) == (0, "")
+    assert "Traceback" not in errors
+
+
+def test_where_it_looks_for_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RONDA_CONFIG", raising=False)
+    run = CliRunner()
+    for arguments in (
+        [],
+        ["--broker", "mqtt://h", "--config", "x.toml"],
+        ["--config", "missing.toml"],
+        ["--broker", "https://h"],
+        ["--count", "-1"],
+    ):
+        done = run.invoke(app, ["tail", *arguments])
+        assert done.exit_code == 2, (arguments, done.output)
+        assert done.stderr.strip()
+    (tmp_path / "secret").write_text("clave\n")
+    (tmp_path / "gateway.toml").write_text(
+        '[site]\nname = "lima"\n[broker]\nhost = "b.example"\nport = 1884\n'
+        '[feed]\nhost = "f.example"\nport = 1885\nusername = "u"\npassword_file = "secret"\n'
+    )
+    wanted = Address("f.example", 1885, "u", "clave", "ronda/lima")
+    assert cli_feed._where(None, tmp_path / "gateway.toml") == wanted
+    assert cli_feed._where(None, None) == wanted
+    (tmp_path / "gateway.toml").write_text('[site]\nname = "lima"\n')
+    assert cli_feed._where(None, None) == Address("127.0.0.1", 1883, root="ronda/lima")

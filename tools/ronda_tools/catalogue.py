@@ -195,22 +195,28 @@ TEXTS: dict[str, Text] = {
         "numbers: the entries' are not the signed ones",
     ),
     "evidence.chain": Text(
-        "cadena: hash {hash} (el segmento {seq} + 1 y los recibos deben nombrarlo)",
-        "chain: hash {hash} (segment {seq} + 1 and the receipts must name it)",
+        "cadena: hash {hash} (el segmento {next} y los recibos deben nombrarlo)",
+        "chain: hash {hash} (segment {next} and the receipts must name it)",
     ),
     "evidence.event": Text(
         "evento: lo que dice de la evidencia coincide con lo firmado",
         "event: what it says of the evidence is what was signed",
     ),
+    "evidence.moment.check_in": Text("llegada", "check-in"),
+    "evidence.moment.close": Text("cierre", "close"),
     "evidence.fence": Text(
-        "cerco: el veredicto se deduce de las posiciones firmadas: {verdict}",
-        "fence: the verdict follows from the signed fixes: {verdict}",
+        "cerco, {moment}: el veredicto se deduce de las posiciones firmadas: {verdict}",
+        "fence, {moment}: the verdict follows from the signed fixes: {verdict}",
+    ),
+    "evidence.fence_impossible": Text(
+        "cerco, {moment}: el veredicto no se puede recalcular en ese lugar ({why})",
+        "fence, {moment}: the verdict cannot be computed again at that place ({why})",
     ),
     "evidence.fence_differs": Text(
-        "cerco: con un error de receptor de 5 m no se deduce de las posiciones firmadas (firmado: "
-        "{verdict}; calculado: {ours})",
-        "fence: with a receiver error of 5 m it does not follow from the signed fixes (signed: "
-        "{verdict}; computed: {ours})",
+        "cerco, {moment}: con un error de receptor de 5 m no se deduce de las posiciones firmadas "
+        "(firmado: {verdict}; calculado: {ours})",
+        "fence, {moment}: with a receiver error of 5 m it does not follow from the signed fixes "
+        "(signed: {verdict}; computed: {ours})",
     ),
     "evidence.event_unproved": Text(
         "evento: muestra {part}, pero la evidencia no trae esa parte: no se puede comprobar",
@@ -321,7 +327,7 @@ TEXTS: dict[str, Text] = {
     "show.outcome": Text("Resultado: {outcome}.", "Outcome: {outcome}."),
     "show.gestor": Text("Gestor: {gestor}.", "Gestor: {gestor}."),
     "show.answer": Text("Respuesta {question}: {answer}.", "Answer {question}: {answer}."),
-    "show.promise": Text("Promesa de pago: {promise}.", "Promise to pay: {promise}."),
+    "show.promise": Text("Consta: {promise}.", "On record: {promise}."),
     "show.law": Text("Ley: no evaluada en el equipo.", "Law: not evaluated on the handheld."),
     "show.law_other": Text(
         "Ley: evaluada con un código que esta versión no conoce.",

@@ -5,6 +5,7 @@ is not asked for is not imported, so that a quick command does not pay for SQLAl
 """
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -83,6 +84,9 @@ def _add_globals(app: typer.Typer) -> None:
 
 def main() -> None:
     """Entry point of the `ronda` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no “…” is no reason to die
     try:
         build(sys.argv[1:])()
     except KeyboardInterrupt:  # while the imports run

@@ -39,9 +39,9 @@ def tail(
     with reported():
         where = _where(broker, config)
     follower = Tail(where, lambda line: typer.echo(line, err=True))
-    follower.start()
     shown = dropped = 0
     try:
+        follower.start()
         while not count or shown < count:
             if follower.dropped > dropped:
                 dropped = follower.dropped

@@ -6,7 +6,7 @@ from typing import Any
 
 from ronda_tools import visit_words as words
 from ronda_tools.demo_day import START_UNIX, UTC_OFFSET_S
-from ronda_tools.feed_words import outcome_words, sentence
+from ronda_tools.feed_words import sentence
 from ronda_tools.texts import codes, say
 
 Line = Callable[[str], None]
@@ -59,7 +59,7 @@ class Narrator:
             "moment": moment,
             "case": fields.get("case_id", ""),
             "verdict": words.verdict(fields.get("verdict")),
-            "outcome": outcome_words(str(fields.get("outcome", ""))),
+            "outcome": words.outcome(str(fields.get("outcome", ""))),
             "problems": ", ".join(str(problem) for problem in fields.get("problems") or ()),
         }
         if "direction" in fields:
@@ -124,7 +124,7 @@ def _visit_line(row: Mapping[str, Any]) -> str:
         case=row["case_id"],
         ended=say(f"word.ended.{row['ended']}"),
         fence=say(f"word.short.{verdicts['fence']['gateway']}"),
-        outcome=outcome_words(row["outcome"]) if row["outcome"] else "-",
+        outcome=words.outcome(row["outcome"]) if row["outcome"] else "-",
         signature=say("demo.signed" if row["signature_verified"] else "demo.unsigned"),
         overall=say(f"feed.overall.{verdicts['overall']}"),
         id=row["id"],

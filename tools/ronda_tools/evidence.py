@@ -16,6 +16,7 @@ from ronda_protocol import cbor, cose, fence, segment, track, visit
 
 from ronda_tools import visit_words as words
 from ronda_tools.evidence_file import Held
+from ronda_tools.texts import say
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def examine(held: Held, public: bytes | None) -> Report:
     header = _check_header(report, sign1)
     if header is not None:
         _check_body(report, header, _check_parts(report, header, parts))
-        report.say("chain", True, "evidence.chain", hash=report.chain_hash, seq=header.seq)
+        report.say("chain", True, "evidence.chain", hash=report.chain_hash, next=header.seq + 1)
         if held.event is not None:
             _check_event(report, header, held.event)
     return report
@@ -215,12 +216,18 @@ def _reproduce(report: Report, fields: dict[str, Any], moment: str) -> None:
     unchecked, not as wrong.
     """
     fixes = visit.unpack_window(fields[f"{moment}_fixes"], fields[moment][1])
-    ours = fence.verdict(fields["place"][2:], visit.fence_fixes(fixes))
+    try:
+        ours = fence.verdict(fields["place"][2:], visit.fence_fixes(fixes))
+    except fence.FenceError as error:
+        moment = say(f"evidence.moment.{moment}")
+        report.say("fence", None, "evidence.fence_impossible", moment=moment, why=error.code)
+        return
     same = list(ours) == list(fields[f"{moment}_verdict"])
     report.say(
         "fence",
         True if same else None,
         "evidence.fence" if same else "evidence.fence_differs",
+        moment=say(f"evidence.moment.{moment}"),
         verdict=words.verdict(fields[f"{moment}_verdict"]),
         ours=words.verdict(ours),
     )

@@ -78,7 +78,7 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
     if fields.get("attempts"):
         told.append(say("show.attempts", count=fields["attempts"]))
     if fields.get("outcome"):
-        told.append(say("show.outcome", outcome=fields["outcome"]))
+        told.append(say("show.outcome", outcome=words.outcome(fields["outcome"])))
     if fields.get("gestor"):
         told.append(say("show.gestor", gestor=fields["gestor"]))
     if report.answers is not None:

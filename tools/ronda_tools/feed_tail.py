@@ -80,7 +80,8 @@ class Tail:
         """End and wait for the thread."""
         self._ended.set()
         self._lost.set()
-        self._thread.join(10)
+        if self._thread.ident is not None:
+            self._thread.join(10)
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Whether the subscription was granted within that time."""

@@ -71,17 +71,11 @@ def _visit(data: Mapping[str, Any], when: When) -> str:
     if data["close"] is not None:
         parts.append(say("feed.at_close", verdict=fence(verdicts["fence_at_close"])))
     if outcome:
-        parts.append(say("feed.outcome", outcome=outcome_words(outcome)))
+        parts.append(say("feed.outcome", outcome=words.outcome(outcome)))
     if data["promise"]:
         parts.append(words.promise(data["promise"]))
     parts.append(say(f"feed.overall.{verdicts['overall']}"))
     return "; ".join(parts) + "."
-
-
-def outcome_words(outcome: str) -> str:
-    """An outcome of the built-in questionnaire in words, any other as it is."""
-    code = f"word.outcome.{outcome}"
-    return say(code) if code in codes() else outcome
 
 
 def _verdict(data: Mapping[str, Any], _when: When) -> str:

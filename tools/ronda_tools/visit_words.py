@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ronda_tools.texts import language, say
+from ronda_tools.texts import codes, language, say
 
 COMPASS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 _VERDICT = {1: "inside", 2: "outside", 3: "uncertain"}
@@ -57,6 +57,12 @@ def opened(code: int) -> str:
 def quality(code: int) -> str:
     """How well the door's place is known."""
     return _word("quality", _QUALITY, code)
+
+
+def outcome(code: str) -> str:
+    """An outcome of the built-in questionnaire in words, any other as it is."""
+    known = f"word.outcome.{code}"
+    return say(known) if known in codes() else code
 
 
 def _word(group: str, names: Mapping[int, str], code: int) -> str:
