@@ -20,7 +20,7 @@ from ronda_gateway import fleet, site, store
 from ronda_gateway.gateway import Gateway
 from ronda_gateway.keys import verify_digest
 from ronda_protocol import cose, segment
-from ronda_tools import cli_handheld, handheld_sim, provision
+from ronda_tools import cli_evidence, cli_handheld, handheld_sim, provision
 from ronda_tools.broker import Broker, free_port
 from ronda_tools.conductor import Conductor, Handheld, Link
 from ronda_tools.handheld_sim import Options
@@ -170,6 +170,26 @@ def test_a_visit_is_recorded(visit_files: dict[str, Path]) -> None:
     assert closed["parts"] == [segment.EVIDENCE, segment.ANSWERS]
 
 
+def test_a_visit_is_verified_with_the_key_it_leaves(
+    tmp_path: Path, visit_files: dict[str, Path]
+) -> None:
+    """`ronda evidence verify` takes both as they come, with no gateway and no database."""
+    found = handheld_sim.run(Options(**visit_files, storage=tmp_path / "dir")).data
+    evidence = tmp_path / "evidence"
+    evidence.write_text(found["visits"][-1]["evidence"])
+    result = CliRunner().invoke(
+        cli_evidence.app, ["verify", str(evidence), "--key", found["public_key"]]
+    )
+    assert result.exit_code == 0, result.output
+    raw = bytearray(base64.b64decode(found["visits"][-1]["evidence"]))
+    raw[-1] ^= 1
+    evidence.write_bytes(raw)
+    result = CliRunner().invoke(
+        cli_evidence.app, ["verify", str(evidence), "--key", found["public_key"]]
+    )
+    assert result.exit_code == 1, result.output
+
+
 def test_a_script_without_a_fix_fails(tmp_path: Path, visit_files: dict[str, Path]) -> None:
     """Exit 1: what was asked for was not done."""
     walk = Walk(MIRAFLORES["parque"], START)
@@ -192,6 +212,8 @@ def test_provisioning_happens_once(tmp_path: Path, walk: Walk, home: site.Site) 
     second = handheld_sim.run(options).data
     assert (tmp_path / "dir" / "nv" / "key").read_bytes() == key
     assert first["log"] == second["log"] and first["device"] == "sim-01"
+    assert first["public_key"] == str(tmp_path / "dir" / "sim-01.pub.pem")
+    assert "PUBLIC KEY" in Path(first["public_key"]).read_text()
     assert provision.owner(tmp_path / "dir") == ("sim-01", home.root_thumbprint)
     database = store.open_store(home.settings.database_path)
     listed = fleet.listing(database)

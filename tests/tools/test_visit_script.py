@@ -27,7 +27,11 @@ def _file(tmp_path: Path, text: str | bytes) -> Path:
 
 def test_a_case_is_read(tmp_path: Path) -> None:
     """The place as packs carry it; a byte order mark and other keys do no harm."""
-    case = read_case(_file(tmp_path, "\ufeff" + json.dumps(CASE | {"note": "x"})))
+    case = read_case(
+        _file(
+            tmp_path, "\ufeff" + json.dumps(CASE | {"note": "x", "creditor": "Banco Andino S.A."})
+        )
+    )
     assert case.case_id == "c-1" and case.place == [1, 1, 0, -121211000, -770297000, 400]
 
 
@@ -41,6 +45,7 @@ def test_a_case_is_read(tmp_path: Path) -> None:
         ({"portfolio": "site"}, "portfolio"),
         ({"portfolio": "a/b"}, "portfolio"),
         ({"creditor": ""}, "creditor"),
+        ({"creditor": "a\x1bb"}, "creditor"),
         ({"lat_e7": -12.1211}, "lat_e7"),
         ({"lat_e7": True}, "lat_e7"),
         ({"lat_e7": 900000001}, "lat_e7"),

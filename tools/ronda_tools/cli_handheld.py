@@ -104,6 +104,10 @@ texts.add(
             "Visita {visit_id} al caso {case_id}: {ended}; {verdict}.",
             "Visit {visit_id} to case {case_id}: {ended}; {verdict}.",
         ),
+        "sim.said.key": Text(
+            "Su clave pública está en {path}: ronda evidence verify ARCHIVO --key {path}",
+            "Its public key is in {path}: ronda evidence verify FILE --key {path}",
+        ),
         "sim.said.received": Text(
             "La pasarela confirmó los {segments} segmentos.",
             "The gateway signed for all {segments} segments.",
@@ -220,6 +224,8 @@ def _sentences(data: Mapping[str, Any]) -> list[str]:
         seconds, code = act["at_ms"] // 1000, act["result"]["code"]
         lines.append(say("sim.said.act", seconds=seconds, intent=act["intent"], code=code))
     lines += [_visit(row) for row in data.get("visits", [])]
+    if "public_key" in data and data.get("visits"):
+        lines.append(say("sim.said.key", path=data["public_key"]))
     sync = data.get("sync")
     if sync and not sync["unsent"]:
         lines.append(say("sim.said.received", segments=sync["segments"]))

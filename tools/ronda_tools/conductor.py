@@ -181,6 +181,13 @@ class Handheld:
         answer: Answer = json.loads((yield "A"))
         return answer
 
+    def ended(self, report: str) -> VmDied:
+        """The error of a firmware that ended by itself, with its reason and last lines."""
+        why = json.loads(report).get("ended")
+        return VmDied(
+            "\n".join([f"{self.name}: the firmware ended by itself: {why}", *self.vm.log])
+        )
+
     def told(self, text: str) -> None:
         """Hand on what the firmware tells. VmDied when it tells of a task that died: a bug."""
         fields: dict[str, Any] = json.loads(text)
@@ -301,6 +308,8 @@ class Conductor:
                         handheld.told(text)
                     elif handheld in waiting and letter == waiting[handheld][1]:
                         go_on(handheld, waiting[handheld][0], text)
+                    elif letter == "R":
+                        raise handheld.ended(text)
         return results
 
     def _who(self, waiting: "Mapping[Handheld, tuple[Any, str]]") -> str:

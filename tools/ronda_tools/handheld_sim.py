@@ -223,6 +223,7 @@ class _Run:
         self._storage = storage
         self._device = device
         self._broker = options.broker
+        self._kept = options.storage is not None
         self._acts = acts
         if acts and not any(act.intent == _SHIFT for act in acts):
             self._acts = [Act(0, _SHIFT), *acts]  # no visit without a shift
@@ -271,6 +272,9 @@ class _Run:
         known, seq = self._before
         sealed, chain = self._read_back(report["log"], seq if report["log"] == known else 0)
         data: dict[str, Any] = {"device": self._device, **report["gnss"]}
+        pem = provision.public_pem(self._storage, self._device)
+        if self._kept and pem.exists():
+            data["public_key"] = str(pem)
         data["entries"] = self._entries()
         if self._acts:
             data["visits"] = [_visit_row(raw) for raw in sealed]

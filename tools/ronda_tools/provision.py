@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from ronda_gateway import fleet, packs, store
+from ronda_gateway import fleet, keys, packs, store
 from ronda_gateway.site import Site
 from ronda_gateway.wording import SetupError
 from ronda_protocol.bounds import is_device
@@ -105,9 +105,10 @@ def provision(
 ) -> bytes:
     """Make a storage folder the handheld `device` of a site, or bring it up to date.
 
-    Returns its public key (64 bytes), enrolled and enabled in the site's database. `cases` become
-    one signed pack valid until `expires_at` (unix seconds); None leaves what is there. `broker`
-    (host, port) replaces the site's own. Raises UsedWrong, or the gateway's SetupError.
+    Returns its public key (64 bytes), also in `public_pem(storage, device)`, enrolled and enabled
+    in the site's database. `cases` become one signed pack valid until `expires_at` (unix seconds);
+    None leaves what is there. `broker` (host, port) replaces the site's own. Raises UsedWrong, or
+    the gateway's SetupError.
     """
     if not is_device(device):
         raise UsedWrong("provision.device", device=device)
@@ -125,8 +126,14 @@ def provision(
         seed.do("configure", config=[[1, host], [2, port], [3, site.settings.topic_root]])
         _install(seed, site, device, cases=cases, now=now, expires_at=expires_at)
     public = bytes.fromhex(found["public"])
+    public_pem(storage, device).write_bytes(keys.public_pem(public))
     enrol(site, device, public, now)
     return public
+
+
+def public_pem(storage: Path, device: str) -> Path:
+    """The file with a provisioned handheld's public key, for `ronda evidence verify --key`."""
+    return storage / f"{device}.pub.pem"
 
 
 def _install(

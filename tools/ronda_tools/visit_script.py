@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from ronda_protocol.bounds import is_id, is_portfolio, is_text
+from ronda_protocol.bounds import is_portfolio, is_text
 
 from ronda_tools import texts
 from ronda_tools.conductor import Answer, Script
@@ -205,8 +205,8 @@ def read_case(path: Path) -> Case:
     portfolio, creditor = at.text(value, "portfolio"), at.text(value, "creditor")
     if not is_portfolio(portfolio):
         raise at.wrong("portfolio", "portfolio")
-    if not is_id(creditor):
-        raise at.wrong("creditor", "portfolio")
+    if not is_text(creditor, 32):
+        raise at.wrong("creditor", "id")
     quality = at.text(value, "place_quality")
     if quality not in QUALITIES:
         raise at.wrong("place_quality", "quality")
@@ -275,7 +275,8 @@ def perform(
     """The script as the conductor runs it; `first_fix_ms` yields None until the fix is known.
 
     A check-in that is told to wait for a fix or for the time is repeated each second, as a gestor
-    in the street would. `done` gets (simulated ms, act, last answer). Ends early when `first_fix_ms` ends.
+    in the street would. `done` gets (simulated ms, act, last answer). Ends early when
+    `first_fix_ms` ends.
     """
     ms, origin = 0, None
     while origin is None:
