@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from types import FrameType
 from typing import Annotated
 
@@ -46,16 +47,17 @@ def run(config: Config = None) -> None:
         found = settings.load(config_path(config))
         log_lines.configure(found.log)
         # Before it starts, so that a signal during the start still ends it in order.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, end)
+        before = {number: signal.signal(number, end) for number in (SIGINT, SIGTERM)}
         gateway = Gateway(found)
-        gateway.start()
-    try:
-        # In steps: a wait without end is not interrupted on every platform.
-        while not ended.wait(0.5):
-            pass
-    finally:
-        gateway.stop()
+        try:
+            gateway.start()
+            # In steps: a wait without end is not interrupted on every platform.
+            while not ended.wait(0.5):
+                pass
+        finally:
+            gateway.stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @app.command(help=say("gateway.help.check"))
