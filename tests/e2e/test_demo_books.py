@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,6 +56,23 @@ def test_untouched_it_balances(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run(monkeypatch, lambda event: iter([event]))
     assert outcome.balanced, outcome.data
     assert outcome.data["recorded"]["visit"] == 1
+
+
+def test_a_gateway_that_was_away_misses_nothing() -> None:
+    """It ends in the middle of the day and comes back two seconds of wall time later."""
+    away: list[threading.Timer] = []
+
+    def fault(ms: int) -> None:
+        if ms >= 360_000 and not away:
+            day.gateway.stop()
+            away.append(threading.Timer(2.0, day.gateway.start))
+            away[0].start()
+
+    with Demo(Options(), day=half_an_hour()) as day:
+        outcome = day.run(fault)
+    away[0].join()
+    assert outcome.balanced, outcome.data
+    assert outcome.data["wall_s"] > 2
 
 
 def test_a_dropped_event_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

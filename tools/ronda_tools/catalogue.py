@@ -661,9 +661,9 @@ TEXTS: dict[str, Text] = {
         "  {case}: {ended}; cerco: {fence}; resultado: {outcome}; {signature}; {overall}  [{id}]",
         "  {case}: {ended}; fence: {fence}; outcome: {outcome}; {signature}; {overall}  [{id}]",
     ),
-    "demo.signed": Text(
-        "firma verificada aquí con la clave pública", "signature verified here with the public key"
-    ),
+    "demo.overall.exception": Text("por revisar", "to be judged"),
+    "demo.overall.unverified": Text("ley no evaluada", "law not evaluated"),
+    "demo.signed": Text("firma verificada aquí", "signature verified here"),
     "demo.unsigned": Text("FIRMA NO VERIFICADA", "SIGNATURE NOT VERIFIED"),
     "demo.balanced": Text("La jornada cuadra.", "The day balances."),
     "demo.not_balanced": Text("LA JORNADA NO CUADRA.", "THE DAY DOES NOT BALANCE."),

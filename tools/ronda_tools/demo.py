@@ -149,9 +149,9 @@ class Demo:
             )
         )
         log_lines.configure(LogSettings(level="warning"))
-        gateway = stack.enter_context(Gateway(self._site.settings, clock=self._conductor))
+        self.gateway = stack.enter_context(Gateway(self._site.settings, clock=self._conductor))
         # What is published before somebody subscribes is lost until it is repeated.
-        if not gateway.wait_connected(_CONNECT_S):
+        if not self.gateway.wait_connected(_CONNECT_S):
             raise UsedWrong("demo.no_broker", host=broker.host, port=broker.port)
         self._handheld = self._conductor.add(
             Handheld(

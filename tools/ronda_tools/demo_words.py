@@ -126,6 +126,6 @@ def _visit_line(row: Mapping[str, Any]) -> str:
         fence=say(f"word.short.{verdicts['fence']['gateway']}"),
         outcome=words.outcome(row["outcome"]) if row["outcome"] else "-",
         signature=say("demo.signed" if row["signature_verified"] else "demo.unsigned"),
-        overall=say(f"feed.overall.{verdicts['overall']}"),
+        overall=say(f"demo.overall.{verdicts['overall']}"),
         id=row["id"],
     )
