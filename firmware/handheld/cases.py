@@ -18,9 +18,7 @@ class Cases:
         self.round_id, self.as_of, self.expires_at, cases = pack.decode_cases(body)
         cases.sort(key=lambda case: case["order"])
         self._ids = [case["case_id"] for case in cases]
-        for i in range(len(cases)):
-            cases[i] = cbor.encode([cases[i][name] for name in _NAMES])
-        self._cases = cases
+        self._cases = [cbor.encode([case[name] for name in _NAMES]) for case in cases]
 
     def ids(self):
         """Case ids in the order of the round."""

@@ -19,7 +19,7 @@ from ronda_protocol import cbor, cose, segment, track
 from handheld.volumes import ZERO, Chain, Records, first
 
 try:
-    from build_id import HASH, VERSION
+    from build_id import HASH, VERSION  # pyright: ignore[reportMissingImports]
 except ImportError:  # run from its sources, not from a build
     HASH, VERSION = bytes(16), "source"
 

@@ -41,10 +41,10 @@ def form():
 
 def questions():
     """Every question: [id, kind, options, required, relevant on, its values]."""
-    found = [line.split("|") for line in QUESTIONS.split("\n")]
-    for question in found:
-        question[2] = question[2].split()
-        question[5] = question[5].split()
+    found = []
+    for line in QUESTIONS.split("\n"):
+        name, kind, options, required, on, values = line.split("|")
+        found.append([name, kind, options.split(), required, on, values.split()])
     return found
 
 

