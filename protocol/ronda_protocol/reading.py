@@ -32,7 +32,6 @@ from ronda_protocol.track import (
     TrackError,
     check_fix,
     check_row,
-    is_near,
 )
 from ronda_protocol.visit import VisitError
 
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ronda_protocol.track import Entry
+
+
+_MAX_MS = 0x1FFFFFFFFFFFFF  # as bounds.is_ms
 
 
 def _need(ok: bool, code: str = "range") -> None:
@@ -111,109 +113,128 @@ def event_name(code: int) -> str:
     return f"event-{code}" if name == "-" else name
 
 
-class _Cursor:
-    """Reads a packed string; every read past its end is TrackError("varint")."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def byte(self) -> int:
-        _need(self.at < len(self.data), "varint")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def uint(self) -> int:
-        """An unsigned varint of at most ten bytes, in its shortest form."""
-        value = 0
-        for shift in range(0, 70, 7):
-            c = self.byte()
-            value |= (c & 127) << shift
-            if c < 128:
-                _need(c > 0 or shift == 0, "non-minimal")
-                return value
-        raise TrackError("varint")
-
-    def signed(self) -> int:
-        """A varint that is a zigzag."""
-        return _unzigzag(self.uint())
-
-    def place(self) -> "tuple[int, int]":
-        """Two signed numbers whose zigzags' bits alternate in one varint."""
-        joined = self.uint()
-        a = b = shift = 0
-        while joined:
-            a |= (joined & 1) << shift
-            b |= (joined >> 1 & 1) << shift
-            joined >>= 2
-            shift += 1
-        return _unzigzag(a), _unzigzag(b)
+def _uint(data: bytes, at: int) -> "tuple[int, int]":
+    """The varint of at most ten bytes at `at`, in its shortest form, and the index after it."""
+    value = shift = 0
+    while True:
+        c = data[at]
+        at += 1
+        value |= (c & 127) << shift
+        if c < 128:
+            _need(c > 0 or shift == 0, "non-minimal")
+            return value, at
+        shift += 7
+        _need(shift < 70, "varint")
 
 
 def _unzigzag(z: int) -> int:
     return -1 - (z >> 1) if z & 1 else z >> 1
 
 
+# The even bits of each byte, as a number below 16.
+_EVEN = bytes([x & 1 | x >> 1 & 2 | x >> 2 & 4 | x >> 3 & 8 for x in range(256)])
+
+
+def _parted(z: int) -> "tuple[int, int]":
+    """The two signed numbers whose zigzags' bits alternate in z."""
+    a = b = shift = 0
+    while z:
+        a |= _EVEN[z & 255] << shift
+        b |= _EVEN[z >> 1 & 127] << shift
+        z >>= 8
+        shift += 4
+    return (a >> 1) ^ -(a & 1), (b >> 1) ^ -(b & 1)
+
+
 def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
     """See `track.unpack_fixes`. Accepts only what `pack_fixes` would have written."""
     _need(type(data) is bytes, "shape")
     _need(is_ms(base_ms))
-    cursor = _Cursor(data)
-    fixes: list[Entry] = []
-    last: Entry = []
-    step = lat = lon = dlat = dlon = altitude = 0
-    most = MAX_ENTRIES if numbers is None else len(numbers)
-    while cursor.at < len(data):
-        at = len(fixes)
-        _need(at < most, "count")
-        mark = cursor.byte()
-        hdop, satellites, kind = _unpack_quantities(cursor, mark & 63, last)
-        if mark & 0x40:
-            change = cursor.signed()
-            _need(change != 0, "non-minimal")
-            step += change
-            _need(step >= 0, "time")
-        base_ms += step * 100
-        a, b = cursor.place()
-        lat += dlat + a
-        lon += dlon + b
-        if last:
-            dlat, dlon = lat - last[3], lon - last[4]
-        quality = None
-        if mark & 0x80:
-            quality = _unpack_quality(cursor, altitude)
-            if quality[2] is not None:
-                altitude = quality[2]
-        number = 0 if numbers is None else numbers[at]
-        fix = [FIX, number, base_ms, lat, lon, hdop, satellites, kind, quality]
-        check_fix(fix)
-        # One form only: what can be told shortly is.
-        _need(not last or mark & 0x30 == SHORT or not is_near(last, fix), "non-minimal")
-        fixes.append(fix)
-        last = fix
-    _need(numbers is None or len(numbers) == len(fixes), "count")
+    try:
+        fixes = _unpack(data, base_ms, MAX_ENTRIES if numbers is None else len(numbers))
+    except IndexError:  # the only index that can leave its list is the one into data
+        raise TrackError("varint")
+    if numbers is not None:
+        _need(len(numbers) == len(fixes), "count")
+        for i in range(len(fixes)):
+            fixes[i][1] = numbers[i]
     return fixes
 
 
-def _unpack_quantities(cursor: _Cursor, mark: int, last: "Entry") -> "tuple[int, int, int]":
-    """HDOP, satellites and fix type from the low six bits of a fix's first byte."""
-    if mark & 0x30 != SHORT:
-        return cursor.byte(), mark & 15, mark >> 4 or 1
-    _need(len(last) > 0 and mark & 3 < 3 and mark & 12 < 12, "shape")
-    return last[5] + (mark >> 2 & 3) - 1, last[6] + (mark & 3) - 1, last[7]
+def _unpack(data: bytes, ms: int, most: int) -> "list[Entry]":
+    """At most `most` fixes, numbered 0. Long, because a gateway spends its time here: without
+    calls a fix costs a third."""
+    fixes: list[Entry] = []
+    at = step = lat = lon = dlat = dlon = altitude = 0
+    hdop = satellites = kind = 0
+    end = len(data)
+    while at < end:
+        if len(fixes) >= most:
+            raise TrackError("count")
+        mark = data[at]
+        at += 1
+        if mark & 0x30 == SHORT:
+            if not kind or mark & 3 == 3 or mark & 12 == 12:
+                raise TrackError("shape")
+            satellites += (mark & 3) - 1
+            hdop += (mark >> 2 & 3) - 1
+        else:
+            before = kind, satellites, hdop
+            kind, satellites, hdop = mark >> 4 & 3 or 1, mark & 15, data[at]
+            at += 1
+            # One form only: what can be told shortly is.
+            near = before[0] == kind and abs(before[1] - satellites) < 2
+            _need(not near or abs(before[2] - hdop) > 1, "non-minimal")
+        if mark & 0x40:
+            z, at = _uint(data, at)
+            _need(z > 0, "non-minimal")
+            step += _unzigzag(z)
+            _need(step >= 0, "time")
+        ms += step * 100
+        z = data[at]
+        at += 1
+        if z > 127:
+            z, at = _uint(data, at - 1)
+        if z:
+            a, b = _parted(z)
+            dlat += a
+            dlon += b
+        lat += dlat
+        lon += dlon
+        if not fixes:  # the second fix is told from the first
+            dlat = dlon = 0
+        quality = None
+        if mark & 0x80:
+            quality, at = _unpack_quality(data, at, altitude)
+            if quality[2] is not None:
+                altitude = quality[2]
+        fix = [FIX, 0, ms, lat, lon, hdop, satellites, kind, quality]
+        if (
+            quality
+            or ms > _MAX_MS
+            or not -900000000 <= lat <= 900000000
+            or not -1800000000 <= lon <= 1800000000
+            or not 0 < hdop < 256
+            or not 0 <= satellites < 16
+        ):
+            check_fix(fix)
+        fixes.append(fix)
+    return fixes
 
 
-def _unpack_quality(cursor: _Cursor, altitude: int) -> "Entry":
-    mark = cursor.uint()
+def _unpack_quality(data: bytes, at: int, altitude: int) -> "tuple[Entry, int]":
+    """The quality block at `at`, and the index after it."""
+    mark, at = _uint(data, at)
     quality: Entry = [None, None, None, None, None, None, mark >> 2]
     if mark & 2:
-        quality[0] = cursor.uint()
-        quality[1] = cursor.uint()
-        quality[2] = altitude + cursor.signed()
+        quality[0], at = _uint(data, at)
+        quality[1], at = _uint(data, at)
+        z, at = _uint(data, at)
+        quality[2] = altitude + _unzigzag(z)
     if mark & 1:
-        for i in (3, 4, 5):
-            quality[i] = cursor.byte()
-    return quality
+        quality[3:6] = data[at], data[at + 1], data[at + 2]
+        at += 3
+    return quality, at
 
 
 def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
