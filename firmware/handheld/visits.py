@@ -149,7 +149,7 @@ class Visits:
             return _no(code, verdict=verdict)
         self._refuse(fields)
         last = [fix for fix in visit.fence_fixes(fixes) if not fix[3] & fence.DISQUALIFYING][-1]
-        north, east = fence.offset_dm(place[2:], last[0], last[1])
+        north, east = fence.offset_dm(place[3:5], last[0], last[1])
         direction = fence.compass8(-north, -east)
         return _no(code, metres=-(-verdict[1] // 10), direction=direction)
 
