@@ -133,9 +133,9 @@ def _changed(connection: sa.Connection) -> None:
 
 
 def counter(connection: sa.Connection) -> int:
-    """How often the fleet was changed."""
-    query = sa.select(schema.meta.c.value).where(schema.meta.c.key == "fleet")
-    return connection.scalar(query) or 0
+    """How often the fleet was changed. Asked once a group, so as plain SQL."""
+    found = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'fleet'").scalar()
+    return int(found or 0)
 
 
 def directory(connection: sa.Connection) -> dict[str, Device]:
@@ -146,6 +146,17 @@ def directory(connection: sa.Connection) -> dict[str, Device]:
         keys.setdefault(row.device, {})[row.kid] = row.public
     rows = connection.execute(sa.select(schema.devices.c.id, schema.devices.c.state))
     return {row.id: Device(row.id, row.state, keys.get(row.id, {})) for row in rows}
+
+
+def public_key(store: Store, device: str) -> bytes:
+    """The device's public key (64 bytes), the last enrolled; SetupError when it is unknown."""
+    keys = schema.device_keys
+    query = sa.select(keys.c.public).where(keys.c.device == device)
+    with store.read() as connection:
+        public = connection.scalar(query.order_by(keys.c.added_at.desc()).limit(1))
+    if public is None:
+        raise setup_error("device-unknown", device=device)
+    return public
 
 
 def show(store: Store, device: str) -> Listed:

@@ -65,6 +65,16 @@ def public_pem(public: bytes) -> bytes:
     )
 
 
+def public_jwk(public: bytes) -> dict[str, str]:
+    """The JWK (RFC 7517) of x || y; its `kid` is ours in hex, not RFC 7638's thumbprint."""
+
+    def text(coordinate: bytes) -> str:
+        return base64.urlsafe_b64encode(coordinate).rstrip(b"=").decode()
+
+    parts = {"x": text(public[:32]), "y": text(public[32:])}
+    return {"kty": "EC", "crv": "P-256", **parts, "kid": cose.kid(public).hex()}
+
+
 @lru_cache(maxsize=4096)
 def _key(public: bytes) -> ec.EllipticCurvePublicKey:
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)

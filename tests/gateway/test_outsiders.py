@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,9 +23,12 @@ from pycose.algorithms import Es256
 from pycose.headers import KID, Algorithm
 from pycose.keys import CoseKey, EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from ronda_gateway import keys
+from ronda_gateway import fleet, keys, site
 from ronda_gateway.packs import cases_pack, trust_pack
+from ronda_gateway.store import open_store
 from ronda_protocol import cose, pack, receipt, segment
+from ronda_tools import cli
+from typer.testing import CliRunner
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
 NOW = 1789480000
@@ -116,6 +121,50 @@ def test_we_verify_what_pycose_and_cwt_sign() -> None:
             assert sign1.payload == payload
             assert cose.verify(sign1, signer.public, keys.verify_digest)
             low[who] += 1
+
+
+def test_a_handhelds_key_in_three_forms(tmp_path: Path) -> None:
+    """`ronda fleet show --key` prints what cryptography, cwt and pycose read, and we ourselves."""
+    device = DeskDevice()
+    made = site.init(tmp_path / "s", "lima", port=1, now=NOW)
+    with closing(open_store(made.settings.database_path)) as store:
+        fleet.enrol(store, device.id, device.public, NOW)
+
+    def show(*more: str) -> bytes:
+        given = ["fleet", "show", device.id, "--config", str(made.config), *more]
+        done = CliRunner().invoke(cli.build(given), given)
+        assert done.exit_code == 0, done.output
+        return done.stdout_bytes
+
+    forms = {form: show("--key", form) for form in ("pem", "jwk", "cose")}
+    for raw in forms.values():
+        assert keys.load_public(raw) == device.public
+    pem = serialization.load_pem_public_key(forms["pem"])
+    assert isinstance(pem, ec.EllipticCurvePublicKey)
+    assert keys.public_bytes(pem) == device.public
+    message = segment.parse(device.seal_visit()).signed
+    jwk = json.loads(forms["jwk"])
+    assert jwk["kid"] == device.signer.kid.hex()
+    fields = cbor2.loads(forms["cose"])
+    for theirs in (
+        COSEKey.from_jwk({**jwk, "kid": device.signer.kid, "alg": "ES256"}),
+        COSEKey.new({**fields, 2: device.signer.kid, 3: -7}),
+        COSEKey.from_pem(forms["pem"], kid=device.signer.kid, alg="ES256"),
+    ):
+        assert COSE.new().decode(message, theirs) == cose.parse(message).payload
+    decoded = CoseMessage.decode(message)
+    decoded.key = CoseKey.decode(forms["cose"])
+    assert decoded.verify_signature()
+    told = json.loads(show("--key", "cose", "--json"))
+    assert bytes.fromhex(told["key"]) == forms["cose"]
+    assert told["kid"] == device.signer.kid.hex()
+    assert json.loads(show("--key", "jwk", "--json"))["key"] == jwk
+    for wrong in (["--key", "der"], ["--key", ""]):
+        given = ["fleet", "show", device.id, "--config", str(made.config), *wrong]
+        assert CliRunner().invoke(cli.build(given), given).exit_code == 2
+    given = ["fleet", "show", "nobody", "--key", "pem", "--config", str(made.config)]
+    done = CliRunner().invoke(cli.build(given), given)
+    assert done.exit_code == 2 and "nobody" in done.stderr
 
 
 # ---- the page -----------------------------------------------------------------------------------

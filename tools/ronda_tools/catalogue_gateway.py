@@ -91,6 +91,10 @@ TEXTS: dict[str, Text] = {
         "Clave pública del equipo: PEM, JWK o COSE_Key.",
         "Public key of the device: PEM, JWK or COSE_Key.",
     ),
+    "fleet.help.key_form": Text(
+        "Solo su clave pública, en PEM, JWK o COSE_Key (binaria; en hexadecimal en un terminal).",
+        "Only its public key, as PEM, JWK or COSE_Key (binary; in hex on a terminal).",
+    ),
     "fleet.enrolled": Text(
         "{device} inscrito con la clave {kid}. Otra persona lo habilita: ronda fleet enable "
         "{device}",

@@ -1,10 +1,12 @@
 """`ronda fleet enrol|enable|list|show`: devices and keys. Only arguments and printing."""
 
 import json
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -106,9 +108,28 @@ def list_(config: Config = None, *, as_data: Json = False) -> None:
     Console().print(table)
 
 
+class KeyForm(StrEnum):
+    """The forms of a public key that outsiders read."""
+
+    PEM = "pem"
+    JWK = "jwk"
+    COSE = "cose"
+
+
 @app.command(help=say("fleet.help.show"))
-def show(device: DeviceArgument, config: Config = None, *, as_data: Json = False) -> None:
+def show(
+    device: DeviceArgument,
+    config: Config = None,
+    key: Annotated[KeyForm | None, typer.Option("--key", help=say("fleet.help.key_form"))] = None,
+    *,
+    as_data: Json = False,
+) -> None:
     """All that is known of one device; exit 2 when there is none of that id."""
+    if key is not None:
+        with _open(config) as store:
+            public = fleet.public_key(store, device)
+        _print_key(device, public, key, as_data=as_data)
+        return
     with _open(config) as store:
         listed = fleet.show(store, device)
     if as_data:
@@ -130,6 +151,25 @@ def show(device: DeviceArgument, config: Config = None, *, as_data: Json = False
     typer.echo("  " + counts)
     for log in listed.logs:
         typer.echo("  " + say("fleet.line.log", **log))
+
+
+def _print_key(device: str, public: bytes, form: KeyForm, *, as_data: bool) -> None:
+    """The key alone, so that `> file` makes a key file; a COSE_Key is binary, in JSON hex."""
+    if form is KeyForm.COSE:
+        raw = cose.cose_key(public)
+    elif form is KeyForm.JWK:
+        raw = json.dumps(keys.public_jwk(public)).encode() + b"\n"
+    else:
+        raw = keys.public_pem(public)
+    if as_data:
+        text = raw.hex() if form is KeyForm.COSE else raw.decode()
+        told: object = keys.public_jwk(public) if form is KeyForm.JWK else text
+        kid = cose.kid(public).hex()
+        typer.echo(json.dumps({"device": device, "kid": kid, "form": form.value, "key": told}))
+    elif form is KeyForm.COSE and sys.stdout.isatty():
+        typer.echo(raw.hex())
+    else:
+        typer.echo(raw, nl=False)
 
 
 def _when(unix: int | None) -> str:
