@@ -1,4 +1,4 @@
-"""The cases of protocol/vectors/receipt.json and pack.json, computed by wire_reference."""
+"""The cases of protocol/vectors/{receipt,pack,chunk}.json, computed by wire_reference."""
 
 from typing import Any
 
@@ -367,6 +367,101 @@ def case_cases() -> Case:
     }
 
 
+def config_cases() -> Case:
+    """Bodies of config packs."""
+    top = {4: 3600, 6: 600, 7: 1440, 8: 2000, 9: 900, 10: 3600}
+    low = {4: 1, 6: 0, 7: 1, 8: 0, 9: 0, 10: 0}
+    good: list[tuple[str, dict[Any, Any], dict[Any, Any]]] = [
+        ("nothing", {}, {}),
+        ("the highest", top, top),
+        ("the lowest", low, low),
+        ("one setting", {8: 150}, {8: 150}),
+        ("a later version's", {4: 30, 11: "x", 65535: []}, {4: 30}),
+    ]
+    bad: list[tuple[str, Any, str]] = [
+        ("an array", [], "config"),
+        ("a text key", {"4": 15}, "config"),
+        ("a negative key", {-1: 15}, "config"),
+        ("another broker", {1: "evil.example"}, "config"),
+        ("a port", {2: 1883}, "config"),
+        ("a topic root", {3: "x"}, "config"),
+        ("a gestor", {5: "g"}, "config"),
+        ("key 0", {0: 1}, "config"),
+        ("a setting that is null", {4: None}, "config"),
+        ("a setting that is true", {4: True}, "config"),
+    ]
+    for key, most in top.items():
+        bad.append((f"{key} too high", {key: most + 1}, "config"))
+        bad.append((f"{key} too low", {key: low[key] - 1}, "config"))
+    out = [{"name": name, "hex": ref.dumps(v).hex(), "code": code} for name, v, code in bad]
+    out.append({"name": "no bytes", "hex": "", "code": "cbor-truncated"})
+    return {
+        "names": [
+            [4, "sample_s", 15],
+            [6, "dwell_s", 0],
+            [7, "battery_min", 15],
+            [8, "search_m", 300],
+            [9, "wait_s", 120],
+            [10, "repeat_s", 300],
+        ],
+        "bodies": [
+            {"name": name, "hex": ref.dumps(v).hex(), "settings": [[k, w[k]] for k in w]}
+            for name, v, w in good
+        ],
+        "refused": out,
+    }
+
+
+def chunk_vectors() -> Case:
+    """protocol/vectors/chunk.json."""
+    body = cases_body(*(case_map(i) for i in range(40)))
+    payload = ref.dumps(manifest_map(body))
+    name = ref.GATEWAY.chain_hash(payload)
+    chunks = []
+    for at in range(0, len(body), 2048):
+        part = body[at : at + 2048]
+        chunks.append(
+            {"offset": at, "length": len(part), "message": ref.dumps([name, at, part]).hex()}
+        )
+    good: list[tuple[str, Any]] = [
+        ("one byte", [name, 0, b"x"]),
+        ("the last place", [name, 2**32 - 2, b"x"]),
+    ]
+    bad: list[tuple[str, bytes, str]] = [
+        ("nothing", b"", "cbor-truncated"),
+        ("a map", ref.dumps({0: name}), "shape"),
+        ("two items", ref.dumps([name, 0]), "shape"),
+        ("four items", ref.dumps([name, 0, b"x", 0]), "cbor-items"),
+        ("a hash of 31 bytes", ref.dumps([name[:31], 0, b"x"]), "shape"),
+        ("a hash of text", ref.dumps(["x" * 32, 0, b"x"]), "shape"),
+        ("data of text", ref.dumps([name, 0, "x"]), "shape"),
+        ("no data", ref.dumps([name, 0, b""]), "range"),
+        ("2,049 bytes of data", ref.dumps([name, 0, bytes(2049)]), "range"),
+        ("a message too long", ref.dumps([name, 2**32 - 1, bytes(2056)]), "cbor-size"),
+        ("an offset of -1", ref.dumps([name, -1, b"x"]), "range"),
+        ("an offset that is true", ref.dumps([name, True, b"x"]), "range"),
+        ("an end beyond 32 bits", ref.dumps([name, 2**32 - 1, b"x"]), "range"),
+        ("a byte too many", ref.dumps([name, 0, b"x"]) + b"\0", "cbor-trailing"),
+        ("an array within", ref.dumps([name, 0, []]), "cbor-depth"),
+        (
+            "a longer form",
+            bytes.fromhex("83") + ref.dumps(name) + b"\x18\0\x41x",
+            "cbor-non-minimal",
+        ),
+        ("a receipt", ref.GATEWAY.sign1(ref.dumps(receipt_map())), "cbor-depth"),
+    ]
+    return {
+        "about": "Chunks of a pack's body on down/<device> (WIRE.md, Packs on the move).",
+        "made_by": "python tests/make_wire_vectors.py",
+        "manifest": {"protected": ref.GATEWAY.protected.hex(), "payload": payload.hex()},
+        "manifest_hash": name.hex(),
+        "body": body.hex(),
+        "chunks": chunks,
+        "good": [{"name": n, "message": ref.dumps(value).hex()} for n, value in good],
+        "refused": [{"name": n, "hex": data.hex(), "code": code} for n, data, code in bad],
+    }
+
+
 def pack_vectors() -> Case:
     """protocol/vectors/pack.json."""
     return {
@@ -380,4 +475,5 @@ def pack_vectors() -> Case:
         "refused_manifests": refused_manifests(),
         "trust": trust_cases(),
         "cases": case_cases(),
+        "config": config_cases(),
     }

@@ -1,4 +1,4 @@
-"""Writes protocol/vectors/{track,segment,visit,receipt,pack,fence}.json.
+"""Writes protocol/vectors/{track,segment,visit,receipt,pack,chunk,fence}.json.
 
     python tests/make_wire_vectors.py
 
@@ -26,6 +26,7 @@ def files() -> dict[Path, str]:
         "visit": visit_cases.visit_vectors(),
         "receipt": downlink_cases.receipt_vectors(),
         "pack": downlink_cases.pack_vectors(),
+        "chunk": downlink_cases.chunk_vectors(),
         "fence": fence_cases.fence_vectors(),
     }
     return {VECTORS / f"{name}.json": text(content) for name, content in vectors.items()}

@@ -73,6 +73,15 @@ def decode_first(
     return value, reader.at
 
 
+def head(data: "bytes | bytearray | memoryview", start: int) -> "tuple[tuple[int, int], int]":
+    """((major type, argument), index after it) of the item at `start`, what it holds unread.
+
+    For whoever reads a long array or byte string piece by piece.
+    """
+    reader = _Reader(data, start, 0)
+    return reader.head(), reader.at
+
+
 class _Reader:
     def __init__(self, data: "bytes | bytearray | memoryview", at: int, items: int) -> None:
         self.data = data

@@ -6,7 +6,7 @@ never writes them. Who may sign what is `pack.role_for`'s word.
 
 import hashlib
 
-from ronda_protocol import cbor, cose, pack, signed
+from ronda_protocol import bodies, cbor, cose, pack, signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +72,17 @@ def encode_trust(root: bytes, keys: "list[Any]") -> bytes:
     ]
     body = cbor.encode({1: cose.cose_key(root), 2: listed})
     pack.decode_trust(body)
+    return body
+
+
+def encode_config(values: "dict[str, int]") -> bytes:
+    """See `pack.encode_config`."""
+    keys = {bodies.CONFIG[key][0]: key for key in bodies.CONFIG}
+    for name in values:
+        if name not in keys:
+            raise pack.PackError("config")
+    body = cbor.encode({keys[name]: values[name] for name in values})
+    pack.decode_config(body)
     return body
 
 

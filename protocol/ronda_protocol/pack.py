@@ -1,25 +1,14 @@
-"""Packs: the signed manifest and its body; the trust pack's and the cases pack's contents.
+"""Packs: the signed manifest, and the file that it and the body make.
 
 Knows which role may sign which type; verifying the signature, validity in time and newest-wins
-are the caller's. Making packs is in `issuing`, which this imports on first use.
+are the caller's. What the bodies hold is in `rounds` (cases) and `bodies` (trust, config), making
+packs in `issuing`; the last two are imported on first use.
 """
 
 import hashlib
 
-from ronda_protocol import cbor, cose, signed
-from ronda_protocol.bounds import (
-    MAX_UTC,
-    U16,
-    WireError,
-    is_bytes,
-    is_device,
-    is_list,
-    is_map,
-    is_place,
-    is_portfolio,
-    is_text,
-    is_uint,
-)
+from ronda_protocol import cbor, cose, rounds, signed
+from ronda_protocol.bounds import MAX_UTC, is_bytes, is_device, is_list, is_text, is_uint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,13 +53,11 @@ _ROLES = bytes((ROOT, GATEWAY, GATEWAY, GATEWAY, GATEWAY, GATEWAY, GATEWAY, 3, 3
 SITE = "site"
 """The scope of a pack for every device of the site."""
 
-MAX_CASES = 200
+MAX_CASES = rounds.MAX_CASES
 MAX_KEYS = 64
 
-
-class PackError(WireError):
-    """Codes: too-big, cose-…, cbor-…, kind, version, key, manifest, body, length, hash, trust,
-    cases."""
+PackError = rounds.PackError
+CASE = rounds.CASE
 
 
 def role_for(pack_type: int) -> int:
@@ -169,83 +156,34 @@ def parse(data: bytes, max_len: int = cbor.MAX_LEN) -> Pack:
     return Pack(sign1, manifest, body)
 
 
-def _body(data: bytes, code: str) -> "dict[int, Any]":
-    try:
-        value = cbor.decode(data)
-    except cbor.CborError as error:
-        raise PackError("cbor-" + error.code)
-    if not is_map(value):
-        raise PackError(code)
-    return value
+def manifest_hash(sign1: cose.Sign1) -> bytes:
+    """What a pack's chunks name it by: 32 bytes, of the manifest whatever its signature."""
+    return hashlib.sha256(cbor.encode([sign1.protected, sign1.payload])).digest()
 
 
 def decode_trust(body: bytes) -> "tuple[bytes, list[list[Any]]]":
-    """(root's public key, keys) of a trust pack's body.
+    """(root's public key, keys) of a trust pack's body; see bodies.decode_trust."""
+    from ronda_protocol import bodies
 
-    Each key is [kid, public key, role, not before, not after, revoked]; kids are recomputed.
-    """
-    value = _body(body, "trust")
-    keys = value.get(2)
-    if not is_list(keys, MAX_KEYS):
-        raise PackError("trust")
-    found: list[list[Any]] = []
-    kids: set[bytes] = set()
-    try:
-        root = cose.parse_key(value.get(1) or b"")
-        for key in keys or ():
-            if not (
-                is_list(key, 6, 6)
-                and is_uint(key[2], BENCH, GATEWAY)
-                and is_uint(key[3], MAX_UTC)
-                and is_uint(key[4], MAX_UTC, key[3])
-                and type(key[5]) is bool
-                and type(key[1]) is bytes
-            ):
-                raise PackError("trust")
-            public = cose.parse_key(key[1])
-            if key[0] != cose.kid(public) or key[0] in kids:
-                raise PackError("trust")
-            kids.add(key[0])
-            found.append([key[0], public] + key[2:])
-    except cose.CoseError:
-        raise PackError("trust")
-    return root, found
+    return bodies.decode_trust(body)
 
 
-def _is_case(case: "dict[int, Any]") -> bool:
-    return (
-        is_map(case)
-        and is_text(case.get(1), 32)
-        and is_portfolio(case.get(2))
-        and is_text(case.get(3), 32)
-        and is_place(case.get(4))
-        and is_uint(case.get(5), U16)
-        and is_text(case.get(6), 3, 3)
-    )
+def decode_config(body: bytes) -> "dict[int, int]":
+    """The settings in a config pack's body; see bodies.decode_config."""
+    from ronda_protocol import bodies
 
-
-# Names of a case's keys, from 1.
-CASE = ("case_id", "portfolio", "creditor", "place", "order", "currency")
+    return bodies.decode_config(body)
 
 
 def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
-    """(round id, as of, expires at, cases) of a cases pack's body; case ids are distinct."""
-    value = _body(body, "cases")
-    if not (
-        is_text(value.get(1), 32)
-        and is_uint(value.get(2), MAX_UTC)
-        and is_uint(value.get(3), MAX_UTC)
-        and is_list(value.get(4), MAX_CASES)
-    ):
-        raise PackError("cases")
-    cases: list[dict[str, Any]] = []
-    ids: set[str] = set()
-    for case in value[4]:
-        if not _is_case(case) or case[1] in ids:
-            raise PackError("cases")
-        ids.add(case[1])
-        cases.append({CASE[i]: case[i + 1] for i in range(6)})
-    return value[1], value[2], value[3], cases
+    """(round id, as of, expires at, cases) of a cases pack's body; case ids are distinct.
+
+    A handheld reads them one by one instead: rounds.read_cases."""
+    import io
+
+    found = rounds.read_cases(io.BytesIO(body).read, len(body))
+    head = next(found)
+    return head[0], head[1], head[2], list(found)
 
 
 # What follows is the signers' side; a handheld loads none of it.
@@ -274,13 +212,21 @@ def encode_trust(root: bytes, keys: "list[Any]") -> bytes:
     return issuing.encode_trust(root, keys)
 
 
+def encode_config(values: "dict[str, int]") -> bytes:
+    """The body of a config pack: settings by the names in bodies.CONFIG, any of them."""
+    from ronda_protocol import issuing
+
+    return issuing.encode_config(values)
+
+
 def encode_cases(
     round_id: str, as_of: int, expires_at: int, cases: "list[dict[str, Any]]"
 ) -> bytes:
     """The body of a cases pack: the whole set of a round; times in unix seconds.
 
-    A case has case_id, portfolio, creditor, place [version, quality, 0, lat_e7, lon_e7,
-    radius_dm], order (u16) and currency (three letters).
+    A case has case_id, portfolio, creditor, place ([version, quality, 0, lat_e7, lon_e7,
+    radius_dm] or [version, quality, 1, corners]), order (u16) and currency (three letters). A
+    place that no handheld could judge is PackError("cases").
     """
     from ronda_protocol import issuing
 

@@ -1,10 +1,10 @@
 """Packs, the trust pack's and the cases pack's bodies: vectors both ways, refusals, damage."""
 
 import vectors
-from ronda_protocol import cose, p256, pack, signed
+from ronda_protocol import bodies, cose, p256, pack, rounds, signed
 
 unhex = bytes.fromhex
-CODES = ("too-big kind version key manifest body length hash trust cases").split()
+CODES = ("too-big kind version key manifest body length hash trust cases config").split()
 HEAP = "1m"
 FUZZ = 400
 MANIFEST = (
@@ -117,6 +117,58 @@ def test_cases_bodies():
     assert code_of(pack.encode_cases, "r", 0, 1, [named, named]) == "cases"
 
 
+def test_config_bodies():
+    content = vectors.load("pack")["config"]
+    names = {key: name for key, name, _ in content["names"]}
+    assert names == {key: bodies.CONFIG[key][0] for key in bodies.CONFIG}
+    for key, _, holds in content["names"]:
+        assert bodies.CONFIG[key][1] == holds
+    for case in content["bodies"]:
+        found = pack.decode_config(unhex(case["hex"]))
+        assert sorted(found.items()) == [tuple(item) for item in case["settings"]], case["name"]
+        plain = {names[key]: value for key, value in case["settings"]}
+        if case["name"] != "a later version's":
+            assert pack.encode_config(plain).hex() == case["hex"], case["name"]
+    for bad in content["refused"]:
+        code = code_of(pack.decode_config, unhex(bad["hex"]))
+        assert code == bad["code"], (bad["name"], code)
+    for wrong in ({"sample_s": 0}, {"host": 1}, {"sample_s": "15"}):
+        assert code_of(pack.encode_config, wrong) == "config"
+
+
+class Piecemeal:
+    """A body read a few bytes at a time; `most` is the largest piece asked for."""
+
+    def __init__(self, data, give):
+        self.data, self.give, self.most = data, give, 0
+
+    def read(self, n):
+        self.most = max(self.most, n)
+        found, self.data = self.data[: min(n, self.give)], self.data[min(n, self.give) :]
+        return found
+
+
+def test_cases_are_read_one_by_one_from_any_pieces():
+    case = vectors.load("pack")["cases"]
+    body = unhex(case["hex"])
+    for give in (1, 7, 1000):
+        source = Piecemeal(body, give)
+        found = list(rounds.read_cases(source.read, len(body)))
+        assert found[0] == [case["round_id"], case["as_of"], case["expires_at"], 3]
+        assert found[1:] == case["cases"] and source.most <= 256
+    # Less than was promised, or more than belongs to it.
+    for length in (len(body) - 1, len(body) + 1):
+        code = code_of(list, rounds.read_cases(Piecemeal(body + b"x", 100).read, length))
+        assert code == ("cbor-truncated" if length < len(body) else "cbor-trailing")
+    assert code_of(list, rounds.read_cases(Piecemeal(body, 100).read, 2 * len(body))) == (
+        "cbor-trailing"
+    )
+    # A length that lies does not make it read on and on.
+    liar = Piecemeal(b"\xa4\x01\x7a\x00\x0f\xff\xff" + bytes(100000), 256)
+    assert code_of(list, rounds.read_cases(liar.read, 100000)) == "cbor-truncated"
+    assert len(liar.data) > 90000
+
+
 def test_the_largest_round():
     case = dict(vectors.load("pack")["cases"]["cases"][0])
     full = []
@@ -141,4 +193,5 @@ def test_damaged_packs():
             assert found.manifest.length == len(found.body)
         code_of(pack.decode_trust, chance.damaged(trust))
         code_of(pack.decode_cases, chance.damaged(cases))
+        code_of(pack.decode_config, chance.damaged(b"\xa2\x04\x18\x1e\x08\x18\x96"))
         code_of(pack.Manifest.parse, chance.octets(chance.below(30)))

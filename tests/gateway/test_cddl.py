@@ -48,6 +48,8 @@ BEYOND_CDDL = {
         "fixes that do not unpack",
         "a fix after the check-in",
         "nine fixes",
+        "a portal of bad fixes",
+        "a portal's fixes before boot",
     },
     "answers": {"a NUL"},
     "promise": {
@@ -85,6 +87,7 @@ BEYOND_CDDL = {
     "pack": {"another body of that length", "a longer body", "a length that lies"},
     "trust-body": {"a kid of another key", "an end before its beginning", "one key twice"},
     "cases-body": {"a case twice", "the agency's portfolio"},
+    "chunk": {"a longer form", "an end beyond 32 bits"},
 }
 
 
@@ -113,6 +116,13 @@ def accepted() -> Iterator[tuple[str, str, bytes]]:
     yield "trust-body", "trust", bytes.fromhex(packs["trust"]["hex"])
     yield "cases-body", "cases", bytes.fromhex(packs["cases"]["hex"])
     yield "cases-body", "unknown keys", bytes.fromhex(packs["cases"]["unknown_keys"])
+    for one in packs["config"]["bodies"]:
+        yield "config-body", one["name"], bytes.fromhex(one["hex"])
+    chunks = vectors("chunk")
+    for one in [*chunks["chunks"], *chunks["good"]]:
+        yield "downlink", one.get("name", "a chunk"), bytes.fromhex(one["message"])
+    for one in packs["packs"]:
+        yield "downlink", one["name"], bytes.fromhex(one["message"])
     for one in cose["keys"]:
         yield "cose-key", one["name"], bytes.fromhex(one["cose_key"])
 
@@ -132,6 +142,8 @@ def refused() -> Iterator[tuple[str, str, bytes]]:
         ("manifest", packs["refused_manifests"], "payload", 0),
         ("trust-body", packs["trust"]["refused"], "hex", 0),
         ("cases-body", packs["cases"]["refused"], "hex", 0),
+        ("config-body", packs["config"]["refused"], "hex", 0),
+        ("chunk", vectors("chunk")["refused"], "hex", 0),
         ("cose-key", cose["refused_keys"], "cose_key", 0),
     ):
         for one in cases:

@@ -15,11 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p256_cases import accepts
-from ronda_protocol import cbor, cose, fence, pack, receipt, segment, track, visit
+from ronda_protocol import cbor, chunk, cose, fence, pack, receipt, segment, track, visit
 from ronda_protocol.bounds import WireError
 
 WIRE = Path(__file__).resolve().parents[2] / "protocol" / "WIRE.md"
-MINE = ("Signed payloads", "Segment", "Track", "Visit", "Receipt", "Pack", "Fence", "Sizes")
+MINE = (
+    "Signed payloads",
+    "Segment",
+    "Track",
+    "Visit",
+    "Receipt",
+    "Pack",
+    "Chunk",
+    "Fence",
+    "Sizes",
+)
 TOP_MS = 90071992547409
 
 
@@ -226,7 +236,7 @@ def seeds() -> list[bytes]:
     found += [bytes.fromhex(case["payload"]) for case in chain]
     for case in chain:
         found += [bytes.fromhex(part) for part in case["parts"].values()]
-    for name in ("receipt", "pack"):
+    for name in ("receipt", "pack", "chunk"):
         text = (make_wire_vectors.VECTORS / f"{name}.json").read_text(encoding="utf-8")
         found += [bytes.fromhex(item) for item in re.findall(r'"([0-9a-f]{60,900})"', text)]
     return found
@@ -268,6 +278,8 @@ def test_any_bytes_give_a_value_or_a_named_error(raw: bytes) -> None:
         (pack.Manifest.parse, None),
         (pack.decode_trust, None),
         (pack.decode_cases, None),
+        (pack.decode_config, None),
+        (chunk.decode, lambda v: chunk.encode(*v)),
     ]
     for decode, encode in decoders:
         try:
@@ -445,6 +457,7 @@ def test_every_error_code_is_in_wire_md() -> None:
         ("Visit", visit.VisitError),
         ("Receipt", receipt.ReceiptError),
         ("Pack", pack.PackError),
+        ("Chunk", chunk.ChunkError),
         ("Fence", fence.FenceError),
     ]
     for section, error in table:
