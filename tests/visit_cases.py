@@ -3,6 +3,7 @@
 from typing import Any
 
 import wire_reference as ref
+from fence_cases import BLOCK, outline
 from track_cases import LAT, LON, fix, plain
 
 Case = dict[str, Any]
@@ -27,6 +28,9 @@ NAMES = [
     "gestor",
     "form",
     "cases_version",
+    "dwell",
+    "portal",
+    "no_signal",
 ]
 
 ANSWERS = {
@@ -57,6 +61,9 @@ def window(ms: int, count: int = 8) -> list[Any]:
     return [(ms - base) // 100, ref.fixes_string(fixes, base)]
 
 
+PORTAL = [[3, 300000, 1789477440, 1, 1], window(300000), [1, -298, 50, 8, 0], 7]
+
+
 def evidence(**fields: Any) -> dict[str, Any]:
     """A closed visit by name; fields replace the defaults, "absent" removes one."""
     values: dict[str, Any] = {
@@ -78,6 +85,7 @@ def evidence(**fields: Any) -> dict[str, Any]:
         "gestor": "g-07",
         "form": ["visita-1", bytes(range(8))],
         "cases_version": 1789473600,
+        "dwell": [7, 293],
         **fields,
     }
     return {name: value for name, value in values.items() if value != "absent"}
@@ -96,7 +104,15 @@ def no_close() -> dict[str, str]:
 
 def good_evidence() -> list[Case]:
     """Evidence that both directions accept."""
-    bare = dict.fromkeys(("battery", "gestor", "form", "cases_version"), "absent")
+    bare = dict.fromkeys(("battery", "gestor", "form", "cases_version", "dwell"), "absent")
+    blind = [3, None, None, 0, 1]
+    upstairs = {"check_in_fixes": [0, b""], "check_in_verdict": blind, "opened": 4}
+    upstairs |= {
+        "check_in": [3, 900000, 1789478040, 1, 1],
+        "close": [3, 1200000, 1789478340, 1, 1],
+    }
+    upstairs |= {"close_fixes": window(1200000), "dwell": [0, 6], "portal": PORTAL}
+    block = [1, 1, 1, outline(BLOCK)]
     no_fix = {"check_in_fixes": [0, b""], "check_in_verdict": [3, None, None, 0, 1], "opened": 2}
     refused = {"ended": 3, "opened": 0, "attempts": 3, "check_in_verdict": [2, 812, 50, 8, 0]}
     table: list[tuple[str, dict[str, Any]]] = [
@@ -109,6 +125,13 @@ def good_evidence() -> list[Case]:
         ("no trusted time", {"check_in": [3, 120000, None, 0, 0]}),
         ("a case id of 32 bytes", {"case_id": "ñ" * 16}),
         ("a creditor's own name", {"creditor": "Banco Andino S.A.C. «Perú»"}),
+        ("in a block", {"place": block, "check_in_verdict": [1, -199, 50, 8, 0]}),
+        ("upstairs, closed at the entrance", upstairs),
+        (
+            "upstairs, closed without a signal",
+            {**upstairs, "close_fixes": [0, b""], "close_verdict": blind, "no_signal": True},
+        ),
+        ("upstairs, interrupted", {**upstairs, **no_close(), "ended": 2, "dwell": [0, None]}),
     ]
     return [
         {"name": name, "fields": plain(evidence(**f)), "hex": ref.dumps(evidence_map(**f)).hex()}
@@ -123,6 +146,8 @@ def refused_evidence() -> list[Case]:
     late = [70, ref.fixes_string([fix(0, 120100, LAT, LON)], 113000)]
     nine = window(120000, 9)
     verdict = [1, -298, 50, 8, 0]
+    corners = outline(BLOCK)
+    opened = {"opened": 4, "portal": PORTAL}
     table: list[tuple[str, dict[str, Any], str]] = [
         ("ended 0", {"ended": 0}, "ended"),
         ("ended 4", {"ended": 4}, "ended"),
@@ -144,7 +169,15 @@ def refused_evidence() -> list[Case]:
         ("a place beyond 80 degrees", {"place": [*place[:3], -800000001, LON, 300]}, "place"),
         ("a place of five", {"place": place[:5]}, "place"),
         ("place quality 3", {"place": [1, 3, *place[2:]]}, "place"),
-        ("a place of another shape", {"place": [1, 1, 1, *place[3:]]}, "place"),
+        ("a circle that says polygon", {"place": [1, 1, 1, *place[3:]]}, "place"),
+        ("a polygon that says circle", {"place": [1, 1, 0, corners]}, "place"),
+        ("a polygon with a radius", {"place": [1, 1, 1, corners, 300]}, "place"),
+        ("a polygon of two corners", {"place": [1, 1, 1, corners[:4]]}, "place"),
+        ("a polygon of 33 corners", {"place": [1, 1, 1, corners[:2] + [9, 9] * 32]}, "place"),
+        ("half a corner", {"place": [1, 1, 1, corners[:-1]]}, "place"),
+        ("a step of 2^21", {"place": [1, 1, 1, [*corners[:-1], 2097152]]}, "place"),
+        ("a polygon beyond 80 degrees", {"place": [1, 1, 1, [800000001, *corners[1:]]]}, "place"),
+        ("a place of shape 2", {"place": [1, 1, 2, corners]}, "place"),
         ("a radius of 9.9 m", {"place": [*place[:5], 99]}, "place"),
         ("a radius of 2000.1 m", {"place": [*place[:5], 20001]}, "place"),
         ("a place beyond the pole", {"place": [*place[:3], 900000001, LON, 300]}, "place"),
@@ -164,7 +197,33 @@ def refused_evidence() -> list[Case]:
         ("a negative accuracy", {"check_in_verdict": [1, -298, -1, 8, 0]}, "check_in_verdict"),
         ("a reason of 4", {"check_in_verdict": [1, -298, 50, 8, 4]}, "check_in_verdict"),
         ("a closed visit that was refused", {"opened": 0}, "opened"),
-        ("opened 4", {"opened": 4}, "opened"),
+        ("opened 5", {"opened": 5}, "opened"),
+        ("opened at a portal without one", {"opened": 4}, "portal"),
+        ("a portal that opened nothing", {"portal": PORTAL}, "portal"),
+        ("a portal of three", {**opened, "portal": PORTAL[:3]}, "portal"),
+        ("a portal without a stamp", {**opened, "portal": [None, *PORTAL[1:]]}, "portal"),
+        (
+            "a portal of bad fixes",
+            {**opened, "portal": [PORTAL[0], [70, b"\0"], *PORTAL[2:]]},
+            "fixes",
+        ),
+        (
+            "a portal's fixes before boot",
+            {**opened, "portal": [[3, 0, None, 0, 0], *PORTAL[1:]]},
+            "fixes",
+        ),
+        ("a portal without a verdict", {**opened, "portal": [*PORTAL[:2], None, 7]}, "portal"),
+        ("a portal's dwell of text", {**opened, "portal": [*PORTAL[:3], "7"]}, "portal"),
+        ("no signal where none was needed", {"no_signal": True}, "no_signal"),
+        ("no signal that is false", {**opened, "no_signal": False}, "no_signal"),
+        (
+            "no signal of an open visit",
+            {**no_close(), **opened, "ended": 2, "no_signal": True},
+            "no_signal",
+        ),
+        ("a dwell of one", {"dwell": [7]}, "dwell"),
+        ("a negative dwell", {"dwell": [-1, 0]}, "dwell"),
+        ("a dwell of text", {"dwell": [7, "9"]}, "dwell"),
         ("a refused visit that was opened", {**no_close(), "ended": 3}, "opened"),
         ("closed without a close", {"close": "absent"}, "close"),
         ("fixes of no close", {"ended": 2, "close": "absent"}, "close"),
@@ -312,7 +371,7 @@ def promises() -> Case:
 
 def visit_vectors() -> Case:
     """protocol/vectors/visit.json."""
-    more = {**evidence_map(), 20: "a later version's", 77: [1, None]}
+    more = {**evidence_map(), 33: "a later version's", 77: [1, None]}
     return {
         "about": "Parts of a visit (WIRE.md, Visit). Fields by name, values as in cbor.json; the "
         "hex is the part.",
@@ -321,7 +380,7 @@ def visit_vectors() -> Case:
         "evidence": good_evidence(),
         "unknown_keys": {
             "hex": ref.dumps(more).hex(),
-            "unknown": plain({20: more[20], 77: more[77]}),
+            "unknown": plain({33: more[33], 77: more[77]}),
         },
         "refused_evidence": refused_evidence(),
         "answers": answers(),

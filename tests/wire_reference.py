@@ -6,6 +6,7 @@ ronda_protocol, so that the two can be compared.
 
 import hashlib
 import math
+from fractions import Fraction
 from typing import Any
 
 import cbor2
@@ -237,27 +238,120 @@ def short_way(lon: int) -> int:
     return (lon + 1800000000) % 3600000000 - 1800000000
 
 
-def fence_case(name: str, fence: list[int], fixes: list[list[int]], uere: int = 50) -> dict:
-    """A verdict with its intermediates."""
-    usable = [fix for fix in fixes if not fix[3] & 1][-8:]
-    case: dict[str, Any] = {"name": name, "fence": fence, "fixes": fixes, "uere_dm": uere}
-    if not usable:
-        return {**case, "verdict": [3, None, None, 0, 2 if fixes else 1]}
+def walk(corners: list[int]) -> list[tuple[int, int]]:
+    """A polygon's corners as differences from its first one."""
+    sums = [(0, 0)]
+    for i in range(2, len(corners), 2):
+        sums.append((sums[-1][0] + corners[i], sums[-1][1] + corners[i + 1]))
+    return sums
+
+
+def middle(corners: list[int]) -> tuple[int, int]:
+    """A polygon's centre: the floor of the middle of its bounds."""
+    sums = walk(corners)
+    lat = corners[0] + (min(y for y, _ in sums) + max(y for y, _ in sums)) // 2
+    lon = corners[1] + (min(x for _, x in sums) + max(x for _, x in sums)) // 2
+    return lat, short_way(lon)
+
+
+Point = tuple[Fraction, Fraction]
+
+
+def in_plane(corners: list[int]) -> list[Point]:
+    """A polygon's corners in decimetres north and east of its centre."""
+    center = middle(corners)
+    north, east = scale(center[0])
+    first = corners[0] - center[0], short_way(corners[1] - center[1])
+    return [
+        (Fraction((first[0] + y) * north, 10**9), Fraction((first[1] + x) * east, 10**9))
+        for y, x in walk(corners)
+    ]
+
+
+def polygon_dm(corners: list[int], dlat: int, dlon: int) -> int:
+    """Signed distance of a position to a polygon's edge, by fractions and the winding number."""
+    north, east = scale(middle(corners)[0])
+    at = Fraction(dlat * north, 10**9), Fraction(dlon * east, 10**9)
+    points = in_plane(corners)
+    turns, squares = 0, []
+    for a, b in zip(points, points[1:] + points[:1], strict=True):
+        edge = b[0] - a[0], b[1] - a[1]
+        to = at[0] - a[0], at[1] - a[1]
+        along = (to[0] * edge[0] + to[1] * edge[1]) / (edge[0] ** 2 + edge[1] ** 2)
+        along = min(max(along, Fraction(0)), Fraction(1))
+        squares.append((to[0] - along * edge[0]) ** 2 + (to[1] - along * edge[1]) ** 2)
+        left = edge[1] * to[0] - edge[0] * to[1]
+        if a[0] <= at[0] < b[0] and left > 0:
+            turns += 1
+        if b[0] <= at[0] < a[0] and left < 0:
+            turns -= 1
+    square = min(squares)
+    if turns:
+        return -math.isqrt(math.floor(square))
+    up = math.ceil(square)
+    return math.isqrt(up - 1) + 1 if up else 0
+
+
+def circle_dm(fence: list[int], dlat: int, dlon: int) -> tuple[list[int], int]:
+    """Millimetres north and east of a circle's centre, and the signed distance to its edge."""
     north, east = scale(fence[1])
-    dlat = median([fix[0] - fence[1] for fix in usable])
-    dlon = median([short_way(fix[1] - fence[2]) for fix in usable])
     north_mm = (abs(dlat) * north + 9999999) // 10**7
     east_mm = (abs(dlon) * east + 9999999) // 10**7
     square = north_mm**2 + east_mm**2
     root = math.isqrt(square)
     away = ((root + (root * root < square)) + 99) // 100
-    d = away - fence[3]
-    case["mm_per_degree"] = [north, east]
+    return [north_mm, east_mm], away - fence[3]
+
+
+def fence_case(name: str, fence: list[Any], fixes: list[list[int]], uere: int = 50) -> dict:
+    """A verdict with its intermediates."""
+    usable = [fix for fix in fixes if not fix[3] & 1][-8:]
+    case: dict[str, Any] = {"name": name, "fence": fence, "fixes": fixes, "uere_dm": uere}
+    if not usable:
+        return {**case, "verdict": [3, None, None, 0, 2 if fixes else 1]}
+    center = middle(fence[1]) if fence[0] else (fence[1], fence[2])
+    dlat = median([fix[0] - center[0] for fix in usable])
+    dlon = median([short_way(fix[1] - center[1]) for fix in usable])
+    case["center"] = list(center)
+    case["mm_per_degree"] = list(scale(center[0]))
     case["median"] = [dlat, dlon]
-    case["plane_mm"] = [north_mm, east_mm]
+    if fence[0]:
+        d = polygon_dm(fence[1], dlat, dlon)
+    else:
+        case["plane_mm"], d = circle_dm(fence, dlat, dlon)
     hdop = max(fix[2] for fix in usable)
     if hdop == 255:
         return {**case, "verdict": [3, d, None, len(usable), 3]}
     r = max(50, (hdop * uere + 9) // 10) * (1 if len(usable) >= 3 else 2)
     found = 1 if d + r <= 0 else 2 if d - r > 0 else 3
     return {**case, "verdict": [found, d, r, len(usable), 0]}
+
+
+def dwell_case(name: str, fence: list[Any], fixes: list[list[int]], asked_ms: int) -> dict:
+    """How long a row of fixes [ms, lat, lon, hdop, flags] stays inside: all rows, then the last.
+
+    A fix counts once, in the order of time.
+    """
+    rows: list[list[int]] = [[]]
+    seen = -1
+    for ms, lat, lon, hdop, flags in fixes:
+        if ms <= seen or hdop == 255 or flags & 1:
+            continue
+        seen = ms
+        away = fence_case("", fence, [[lat, lon, 9, 0]])["verdict"][1]
+        if rows[-1] and ms - rows[-1][-1] > 10000:
+            rows.append([])
+        if away <= 0:
+            rows[-1].append(ms)
+        else:
+            rows.append([])
+    lengths = [row[-1] - row[0] for row in rows if row]
+    going_on = rows[-1] and asked_ms - rows[-1][-1] <= 10000
+    return {
+        "name": name,
+        "fence": fence,
+        "fixes": fixes,
+        "asked_ms": asked_ms,
+        "going_on_s": lengths[-1] // 1000 if going_on else 0,
+        "longest_s": max([0, *lengths]) // 1000,
+    }

@@ -92,15 +92,32 @@ def is_latlon(lat: "Any", lon: "Any") -> bool:
     return is_uint(lat, 900000000, -900000000) and is_uint(lon, 1800000000, -1800000000)
 
 
-def is_place(value: "Any") -> bool:
-    """Whether value is [version, quality 0..2, shape 0, lat_e7, lon_e7, radius 100..20000 dm].
+def is_corners(value: "Any") -> bool:
+    """Whether value is 3 to 32 corners, flat: [lat_e7, lon_e7, then steps to the others].
 
-    From 80 degrees south to 80 north, where a fence can be judged.
+    From 80 degrees south to 80 north; a step is below 2^21 either way. Says nothing of the shape.
     """
+    if not is_list(value, 64, 6) or len(value) & 1 or not is_latlon(value[0], value[1]):
+        return False
+    for i in range(2, len(value)):
+        if not is_uint(value[i], 0x1FFFFF, -0x1FFFFF):
+            return False
+    return abs(value[0]) <= 800000000
+
+
+def is_place(value: "Any") -> bool:
+    """Whether value is [version, quality 0..2, 0, lat_e7, lon_e7, radius 100..20000 dm] or
+    [version, quality, 1, corners].
+
+    From 80 degrees south to 80 north, where a fence can be judged; whether the corners make a
+    polygon that can, only `polygon.check` knows.
+    """
+    if not is_list(value, 6, 4) or not is_uint(value[0]) or not is_uint(value[1], 2):
+        return False
+    if is_uint(value[2], 1, 1):
+        return len(value) == 4 and is_corners(value[3])
     return (
-        is_list(value, 6, 6)
-        and is_uint(value[0])
-        and is_uint(value[1], 2)
+        len(value) == 6
         and is_uint(value[2], 0)
         and is_latlon(value[3], value[4])
         and abs(value[3]) <= 800000000

@@ -1,7 +1,8 @@
-"""Where fixes lie against a fence: inside, outside or uncertain, in whole decimetres.
+"""Where fixes lie against a fence: inside, outside or uncertain, in whole decimetres, how long.
 
 Integers only, alike on both VMs; a local plane at the fence's centre (WGS84), good to 0.1 % or
-0.5 m up to 2 km. Circles; knows no policy and no time.
+0.5 m up to 2 km. Circles; polygons are in `polygon`, imported when one is judged. Knows no policy
+and reads no clock.
 """
 
 from ronda_protocol.bounds import WireError, is_latlon, is_list, is_uint
@@ -27,6 +28,9 @@ MAX_FIXES = 8
 FLOOR_DM = 50
 """No receiver is believed to be better than 5 m."""
 
+DWELL_GAP_MS = 10000
+"""Two fixes further apart than this are not one stay."""
+
 MIN_RADIUS_DM = 100
 MAX_RADIUS_DM = 20000
 
@@ -44,7 +48,7 @@ _COS = bytes.fromhex(
 
 
 class FenceError(WireError):
-    """Codes: fence (not [0, lat, lon, radius]), radius, pole, fix, uere."""
+    """Codes: fence, radius, pole, fix, uere, corners, size, repeated, crossing, flat."""
 
 
 def _cos(angle: int) -> int:
@@ -77,8 +81,8 @@ def _wrapped(lon_e7: int) -> int:
 
 
 def offset_dm(center: "Any", lat_e7: int, lon_e7: int) -> "tuple[int, int]":
-    """(north, east) in dm, to the nearest, from a fence's centre or (lat_e7, lon_e7)."""
-    lat, lon = (center[1], center[2]) if len(center) == 4 else center
+    """(north, east) in dm, to the nearest, from a center (lat_e7, lon_e7)."""
+    lat, lon = center
     north, east = _scale(lat)
     half = 500000000
     return (
@@ -100,7 +104,7 @@ def compass8(north: int, east: int) -> int:
     return 3 if east > 0 else 5
 
 
-def _root_up(square: int) -> int:
+def root_up(square: int) -> int:
     """The smallest integer whose square is not below `square`."""
     if square < 2:
         return square
@@ -114,14 +118,6 @@ def _root_up(square: int) -> int:
         root = better
 
 
-def _plane_dm(lat: int, dlat: int, dlon: int) -> int:
-    """The length of (dlat, dlon) in the plane at `lat`, in dm, every rounding upward."""
-    north, east = _scale(lat)
-    north = -(-abs(dlat) * north // 10000000)
-    east = -(-abs(dlon) * east // 10000000)
-    return -(-_root_up(north * north + east * east) // 100)
-
-
 def _median(values: "list[int]") -> int:
     """The middle one; of an even count the floor of the mean of the two middle ones."""
     values.sort()
@@ -129,14 +125,69 @@ def _median(values: "list[int]") -> int:
     return values[half] if len(values) & 1 else (values[half - 1] + values[half]) >> 1
 
 
-def check_fence(fence: "Any") -> None:
-    """FenceError unless this is a fence [0, lat_e7, lon_e7, radius_dm] that can be judged."""
-    if not is_list(fence, 4, 4) or not is_uint(fence[0], 0) or not is_latlon(fence[1], fence[2]):
-        raise FenceError("fence")
-    if not is_uint(fence[3], MAX_RADIUS_DM, MIN_RADIUS_DM):
-        raise FenceError("radius")
-    if abs(fence[1]) > _MAX_LAT:
-        raise FenceError("pole")
+class Plane:
+    """A fence that was checked, in the plane at its `center` (lat_e7, lon_e7). FenceError."""
+
+    def __init__(self, fence: "Any") -> None:
+        self._radius = 0
+        self._polygon: Any = None
+        self._corners: list[int] = []
+        if is_list(fence, 2, 2) and is_uint(fence[0], 1, 1):
+            from ronda_protocol import polygon
+
+            self._polygon = polygon
+            lat, lon, self._corners = polygon.relative(fence[1])
+        elif is_list(fence, 4, 4) and is_uint(fence[0], 0) and is_latlon(fence[1], fence[2]):
+            _, lat, lon, self._radius = fence
+            if not is_uint(self._radius, MAX_RADIUS_DM, MIN_RADIUS_DM):
+                raise FenceError("radius")
+        else:
+            raise FenceError("fence")
+        if abs(lat) > _MAX_LAT:
+            raise FenceError("pole")
+        self.center = (lat, lon)
+        self._north, self._east = _scale(lat)
+        if self._polygon:
+            self._polygon.check(self._corners, self._north, self._east)
+
+    def edge_dm(self, dlat: int, dlon: int) -> int:
+        """Signed distance to the edge in dm, negative inside, every rounding away from inside.
+
+        The position is given by its differences from the centre, in units of 1e-7 degrees.
+        """
+        if self._polygon:
+            return self._polygon.edge_dm(self._corners, self._north, self._east, dlat, dlon)
+        north = -(-abs(dlat) * self._north // 10000000)
+        east = -(-abs(dlon) * self._east // 10000000)
+        return -(-root_up(north * north + east * east) // 100) - self._radius
+
+    def verdict(self, fixes: "list[Any]", uere_dm: int = 50) -> "list[int | None]":
+        """See `verdict`."""
+        if not is_uint(uere_dm, 10000, 1):
+            raise FenceError("uere")
+        usable: list[Any] = []
+        for fix in fixes:
+            if not is_latlon(fix[0], fix[1]) or not is_uint(fix[2], 255, 1) or not is_uint(fix[3]):
+                raise FenceError("fix")
+            if not fix[3] & DISQUALIFYING:
+                usable.append(fix)
+        usable = usable[-MAX_FIXES:]
+        used = len(usable)
+        if not used:
+            return [UNCERTAIN, None, None, 0, DISQUALIFIED if fixes else NO_FIX]
+        lat, lon = self.center
+        d = self.edge_dm(
+            _median([fix[0] - lat for fix in usable]),
+            _median([_wrapped(fix[1] - lon) for fix in usable]),
+        )
+        hdop = max([fix[2] for fix in usable])
+        if hdop == 255:
+            return [UNCERTAIN, d, None, used, HDOP_UNKNOWN]
+        r = max(FLOOR_DM, -(-hdop * uere_dm // 10))
+        if used < 3:
+            r *= 2
+        found = INSIDE if d + r <= 0 else OUTSIDE if d - r > 0 else UNCERTAIN
+        return [found, d, r, used, OK]
 
 
 def verdict(fence: "Any", fixes: "list[Any]", uere_dm: int = 50) -> "list[int | None]":
@@ -148,28 +199,47 @@ def verdict(fence: "Any", fixes: "list[Any]", uere_dm: int = 50) -> "list[int | 
     least 5 m, doubled with fewer than three fixes. Inside if d + r <= 0, outside if d - r > 0;
     both are rounded away from inside. HDOP 255 (unknown) makes any verdict uncertain.
     """
-    check_fence(fence)
-    if not is_uint(uere_dm, 10000, 1):
-        raise FenceError("uere")
-    usable: list[Any] = []
-    for fix in fixes:
-        if not is_latlon(fix[0], fix[1]) or not is_uint(fix[2], 255, 1) or not is_uint(fix[3]):
-            raise FenceError("fix")
-        if not fix[3] & DISQUALIFYING:
-            usable.append(fix)
-    usable = usable[-MAX_FIXES:]
-    used = len(usable)
-    if not used:
-        return [UNCERTAIN, None, None, 0, DISQUALIFIED if fixes else NO_FIX]
-    lat, lon = fence[1], fence[2]
-    dlat = _median([fix[0] - lat for fix in usable])
-    dlon = _median([_wrapped(fix[1] - lon) for fix in usable])
-    d = _plane_dm(lat, dlat, dlon) - fence[3]
-    hdop = max([fix[2] for fix in usable])
-    if hdop == 255:
-        return [UNCERTAIN, d, None, used, HDOP_UNKNOWN]
-    r = max(FLOOR_DM, -(-hdop * uere_dm // 10))
-    if used < 3:
-        r *= 2
-    found = INSIDE if d + r <= 0 else OUTSIDE if d - r > 0 else UNCERTAIN
-    return [found, d, r, used, OK]
+    return Plane(fence).verdict(fixes, uere_dm)
+
+
+class Dwell:
+    """How long fixes stay inside a fence: the row that goes on, and the longest one so far.
+
+    A row is usable fixes (HDOP known, no disqualifying flag) one after the other, each inside or
+    on the edge by its own position, each at most 10 s after the one before; an unusable one
+    neither counts nor ends it. FenceError.
+    """
+
+    def __init__(self, fence: "Any") -> None:
+        self.plane = Plane(fence)
+        self._first = self._last = self._seen = self._best = -1
+
+    def add(self, ms: int, lat_e7: int, lon_e7: int, hdop: int, flags: int) -> None:
+        """The next fix; one that is not later than the last one added is passed over."""
+        if ms <= self._seen or hdop == 255 or flags & DISQUALIFYING:
+            return
+        self._seen = ms
+        lat, lon = self.plane.center
+        if self.plane.edge_dm(lat_e7 - lat, _wrapped(lon_e7 - lon)) > 0:
+            self._first = -1
+            return
+        if self._first < 0 or ms - self._last > DWELL_GAP_MS:
+            self._first = ms
+        self._last = ms
+        self._best = max(self._best, ms - self._first)
+
+    def going_on_s(self, ms: int) -> int:
+        """Whole seconds of the row that still goes on at `ms`; 0 when none does."""
+        if self._first < 0 or ms - self._last > DWELL_GAP_MS:
+            return 0
+        return (self._last - self._first) // 1000
+
+    def longest_s(self) -> int:
+        """Whole seconds of the longest row."""
+        return max(0, self._best) // 1000
+
+    def restart(self) -> None:
+        """Forget what was: a row that goes on begins anew at its last fix."""
+        self._best = -1
+        if self._first >= 0:
+            self._first = self._last

@@ -6,7 +6,7 @@ never writes them. Who may sign what is `pack.role_for`'s word.
 
 import hashlib
 
-from ronda_protocol import bodies, cbor, cose, pack, signed
+from ronda_protocol import bodies, cbor, cose, fence, pack, signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,5 +92,9 @@ def encode_cases(
     """See `pack.encode_cases`."""
     listed = [{i + 1: case.get(pack.CASE[i]) for i in range(6)} for case in cases]
     body = cbor.encode({1: round_id, 2: as_of, 3: expires_at, 4: listed})
-    pack.decode_cases(body)
+    for case in pack.decode_cases(body)[3]:
+        try:
+            fence.Plane(case["place"][2:])
+        except fence.FenceError:
+            raise pack.PackError("cases")
     return body

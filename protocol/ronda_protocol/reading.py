@@ -321,7 +321,7 @@ def check_evidence(fields: "Any") -> None:
     _check_moment(fields, "check_in")
     refused = ended == visit.REFUSED
     _need_visit(
-        is_uint(get("opened"), 0 if refused else visit.OPENED_ADDRESS, 0 if refused else 1),
+        is_uint(get("opened"), 0 if refused else visit.OPENED_PORTAL, 0 if refused else 1),
         "opened",
     )
     if get("close") is not None or ended == visit.CLOSED:
@@ -345,6 +345,7 @@ def check_evidence(fields: "Any") -> None:
         _need_visit(is_list(form, 2, 2) and is_text(form[0], 32) and is_bytes(form[1], 8), "form")
     version = get("cases_version")
     _need_visit(version is None or is_uint(version, MAX_UTC), "cases_version")
+    _check_portal(fields)
 
 
 def _check_moment(fields: "Any", name: str) -> None:
@@ -357,6 +358,24 @@ def _check_moment(fields: "Any", name: str) -> None:
         return
     visit.check_window(fixes, stamp[1])
     _need_visit(_is_verdict(verdict), name + "_verdict")
+
+
+def _check_portal(fields: "Any") -> None:
+    """How long the fixes stayed inside; where the visit was opened from a building's entrance."""
+    get = fields.get
+    dwell = get("dwell")
+    if dwell is not None:
+        _need_visit(is_list(dwell, 2, 2) and is_uint(dwell[0]), "dwell")
+        _need_visit(dwell[1] is None or is_uint(dwell[1]), "dwell")
+    portal, opened = get("portal"), get("opened") == visit.OPENED_PORTAL
+    _need_visit(opened == (portal is not None), "portal")
+    if opened:
+        _need_visit(is_list(portal, 4, 4) and is_stamp(portal[0]), "portal")
+        visit.check_window(portal[1], portal[0][1])
+        _need_visit(_is_verdict(portal[2]) and is_uint(portal[3]), "portal")
+    no_signal = get("no_signal")
+    closed = opened and get("ended") == visit.CLOSED
+    _need_visit(no_signal is None or no_signal is True and closed, "no_signal")
 
 
 def _is_lines(value: "Any") -> bool:
@@ -394,6 +413,8 @@ def decode_evidence(part: bytes) -> "dict[str, Any]":
     for name in ("check_in", "close"):
         if name + "_fixes" in fields:
             unpack_window(fields[name + "_fixes"], fields[name][1])
+    if "portal" in fields:
+        unpack_window(fields["portal"][1], fields["portal"][0][1])
     return fields
 
 

@@ -33,7 +33,11 @@ OPENED_REFUSED = 0
 OPENED_INSIDE = 1
 OPENED_UNCONFIRMED = 2
 OPENED_ADDRESS = 3
-POLICY_NAMES = ("refused", "inside", "unconfirmed", "address_to_confirm")
+OPENED_PORTAL = 4
+POLICY_NAMES = ("refused", "inside", "unconfirmed", "address_to_confirm", "portal")
+
+PORTAL_MS = 1200000
+"""How long what was registered at a building's entrance is good for upstairs, in one boot."""
 
 # What a promise settles.
 SETTLES_ALL = 1
@@ -52,6 +56,7 @@ MAX_BODY = 16384
 FIELDS = (
     "ended case_id portfolio creditor place check_in check_in_fixes check_in_verdict opened"
     " close close_fixes close_verdict law outcome battery attempts gestor form cases_version"
+    " dwell portal no_signal"
 )
 
 

@@ -1,7 +1,8 @@
-"""The circle fence in integers: the vectors, invariants, and refusals; alike on both VMs."""
+"""Circles and polygons in integers: the vectors, invariants, and refusals; alike on both VMs."""
 
 import vectors
-from ronda_protocol import fence
+from ronda_protocol import cbor, fence, polygon
+from ronda_protocol.bounds import is_corners, is_place
 
 ROUNDS = 400
 
@@ -20,8 +21,64 @@ def test_verdicts():
     for case in vectors.load("fence")["verdicts"]:
         found = fence.verdict(case["fence"], case["fixes"], case["uere_dm"])
         assert found == case["verdict"], (case["name"], found)
-        if "mm_per_degree" in case:
-            assert list(fence._scale(case["fence"][1])) == case["mm_per_degree"], case["name"]
+        if "center" in case:
+            plane = fence.Plane(case["fence"])
+            assert list(plane.center) == case["center"], case["name"]
+            assert list(fence._scale(plane.center[0])) == case["mm_per_degree"], case["name"]
+            assert plane.edge_dm(*case["median"]) == case["verdict"][1], case["name"]
+
+
+def test_dwells():
+    for case in vectors.load("fence")["dwells"]:
+        stay = fence.Dwell(case["fence"])
+        for ms, lat, lon, hdop, flags in case["fixes"]:
+            stay.add(ms, lat, lon, hdop, flags)
+        found = [stay.going_on_s(case["asked_ms"]), stay.longest_s()]
+        assert found == [case["going_on_s"], case["longest_s"]], (case["name"], found)
+
+
+def test_a_stay_begins_anew():
+    stay = fence.Dwell([0, 0, 0, 300])
+    stay.restart()
+    assert stay.longest_s() == 0
+    for i in range(10):
+        stay.add(i * 1000, 0, 0, 9, 0)
+    stay.restart()
+    assert stay.longest_s() == 0 and stay.going_on_s(9000) == 0
+    for i in range(10, 13):
+        stay.add(i * 1000, 0, 0, 9, 0)
+    assert stay.longest_s() == 3 and stay.going_on_s(12000) == 3
+    stay.add(13000, 90000, 0, 9, 0)
+    stay.restart()
+    stay.add(14000, 0, 0, 9, 0)
+    assert stay.longest_s() == 0 and code_of(fence.Dwell, None) == "fence"
+
+
+def test_corners_on_the_wire_and_back():
+    for case in vectors.load("fence")["encodings"]:
+        assert cbor.encode(case["fence"]).hex() == case["hex"], case["name"]
+    for case in vectors.load("fence")["verdicts"]:
+        if case["fence"][0]:
+            flat = case["fence"][1]
+            assert is_corners(flat) and is_place([0, 0, 1, flat])
+            assert polygon.steps(polygon.corners(flat)) == flat, case["name"]
+    assert polygon.corners([0, 1799999999, 5, 5, 0, -9]) == [
+        [0, 1799999999],
+        [5, -1799999996],
+        [5, 1799999995],
+    ]
+    assert code_of(polygon.corners, [0, 0]) == "corners"
+
+
+def test_where_a_polygon_begins_does_not_matter():
+    for case in vectors.load("fence")["verdicts"]:
+        if case["fence"][0]:
+            points = polygon.corners(case["fence"][1])
+            for i in range(len(points)):
+                turned = points[i:] + points[:i]
+                for ring in (turned, list(reversed(turned))):
+                    found = fence.verdict([1, polygon.steps(ring)], case["fixes"], case["uere_dm"])
+                    assert found == case["verdict"], (case["name"], i)
 
 
 def test_the_order_of_eight_fixes_does_not_matter():
@@ -41,9 +98,8 @@ def test_offsets_and_the_compass():
     door = content["door"]
     for case in content["offsets"]:
         lat, lon = case["place"]
-        found = fence.offset_dm(door, lat, lon)
+        found = fence.offset_dm(fence.Plane(door).center, lat, lon)
         assert list(found) == case["offset"], case["name"]
-        assert fence.offset_dm((door[1], door[2]), lat, lon) == found
         assert fence.compass8(*found) == case["compass"], case["name"]
     for point in range(8):
         north = (2, 2, 0, -2, -2, -2, 0, 2)[point]
@@ -95,3 +151,31 @@ def test_verdicts_keep_their_promises():
         worse = [(fix[0], fix[1], min(254, fix[2] + 5), fix[3]) for fix in fixes]
         if fence.verdict(place, worse)[0] != 3:
             assert fence.verdict(place, worse)[0] == found
+
+
+def test_polygons_keep_their_promises():
+    chance = vectors.Chance(63)
+    judged = 0
+    for _ in range(ROUNDS):
+        lat, lon = chance.below(1600000000) - 800000000, chance.below(3600000000) - 1800000000
+        reach = 200 + chance.below(9000)
+        points = [
+            [lat + chance.below(reach), (lon + chance.below(reach)) % 3600000000 - 1800000000]
+            for _ in range(3 + chance.below(4))
+        ]
+        try:
+            plane = fence.Plane([1, polygon.steps(points)])
+        except fence.FenceError as error:
+            assert error.code in ("repeated", "crossing", "flat", "corners", "pole", "size")
+            continue
+        judged += 1
+        # Every corner is on the edge, a position no nearer to it than to the nearest corner.
+        for i in range(len(points)):
+            at = [points[i][0] - plane.center[0], fence._wrapped(points[i][1] - plane.center[1])]
+            assert plane.edge_dm(*at) == 0
+        dlat, dlon = chance.below(4 * reach) - 2 * reach, chance.below(4 * reach) - 2 * reach
+        d = plane.edge_dm(dlat, dlon)
+        # A step of one unit (a centimetre) changes the distance by a decimetre at most.
+        assert abs(plane.edge_dm(dlat + 1, dlon) - d) <= 1
+        assert abs(plane.edge_dm(dlat, dlon - 1) - d) <= 1
+    assert judged > ROUNDS // 8, judged

@@ -116,6 +116,11 @@ def test_places():
     for i, bad in ((0, -1), (0, True), (1, 3), (2, 1), (3, 800000001), (4, None), (5, 99)):
         assert not is_place(good[:i] + [bad] + good[i + 1 :]), (i, bad)
     assert not is_place(good[:5]) and not is_place(None)
+    corners = [-121191000, -770282000, 900, 0, 0, 900]
+    assert is_place([1, 2, 1, corners]) and is_place([1, 2, 1, corners + [-300, 5] * 29])
+    for bad in ([], corners[:4], corners + [1], corners + [-300, 5] * 30, corners + [True, 5], 7):
+        assert not is_place([1, 2, 1, bad]), bad
+    assert not is_place([1, 2, 0, corners]) and not is_place([1, 2, True, corners])
 
 
 def test_damaged_parts():

@@ -42,5 +42,20 @@ def test_every_row():
 
 
 def test_the_search_distance_is_a_setting():
-    assert decide(outside(900), visit.GEOCODED, False, 0, 899)[0] == "refused_outside"
-    assert decide(outside(900), visit.GEOCODED, False, 0, 900)[0] == "opened_address"
+    assert decide(outside(900), visit.GEOCODED, False, 0, 89)[0] == "refused_outside"
+    assert decide(outside(900), visit.GEOCODED, False, 0, 90)[0] == "opened_address"
+
+
+def test_the_wait_for_a_first_fix_is_a_setting():
+    assert decide(NONE, visit.CONFIRMED, True, 29, 300, 30)[0] == "waiting_fix"
+    assert decide(NONE, visit.CONFIRMED, True, 30, 300, 30)[0] == "opened_unconfirmed"
+
+
+def test_a_portal_stands_in_for_uncertain_and_for_nothing_else():
+    portal = [1]
+    for verdict, quality, acknowledged, waited, code, opened in ROWS:
+        found = decide(verdict, quality, acknowledged, waited, 300, 120, portal)
+        if verdict[0] == fence.UNCERTAIN:
+            assert found == ("opened_portal", visit.OPENED_PORTAL)
+        else:
+            assert found == (code, opened)
