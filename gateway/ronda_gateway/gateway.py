@@ -85,7 +85,7 @@ class Gateway:
         self._recorder = Recorder(store, settings, signer, self._clock, feed)
         self._outbox = Outbox(settings, store, feed, self._clock, on_feed)
         self._ingest = Ingest(
-            settings, self._recorder, self._clock, on_broker, committed=self._outbox.wake
+            settings, self._recorder, self._clock, on_broker, committed=self._outbox.notify
         )
         self._ended.clear()
         self._outbox.start()

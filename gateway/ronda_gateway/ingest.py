@@ -8,6 +8,7 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Ingest:
         clock: Clock,
         credentials: tuple[str, str] | None,
         *,
-        committed: threading.Event,
+        committed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._recorder = recorder
@@ -153,7 +154,7 @@ class Ingest:
                 wait = min(wait * 2, _LONGEST_RETRY_S)
                 if self._stopping.wait(pause):
                     return
-        self._committed.set()
+        self._committed()
         for arrived in group:
             if arrived.qos:
                 arrived.client.ack(arrived.mid, arrived.qos)
@@ -179,11 +180,11 @@ class Ingest:
                 with self._busy:
                     receipts = self._recorder.notice_fleet()
                     if receipts:
-                        self._committed.set()
+                        self._committed()
                     self._send(receipts)
             if now - self._kept_house >= _HOUSE_S:
                 self._kept_house = now
                 self._recorder.keep_house()
-                self._committed.set()
+                self._committed()
         except StoreDown as error:
             _log.error("commit_failed", messages=0, why=str(error), wait=_NOTICE_S)

@@ -33,6 +33,7 @@ _SURELY_TAKEN = 8192
 _MARK_ROWS = 200
 _MARK_S = 0.1
 _POLL_S = 0.5
+_GATHER_S = 0.02
 _LONGEST_RETRY_S = 10.0
 
 
@@ -46,7 +47,7 @@ class _Event(NamedTuple):
 class Outbox:
     """Owns the connection to the feed's broker and the thread that forwards.
 
-    Set `wake` after a commit that added rows.
+    Call `notify` after a commit that added rows.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Outbox:
         self._store = store
         self._feed = feed
         self._clock = clock
-        self.wake = threading.Event()
+        self._wake = threading.Event()
+        self._fresh = True
+        self._read_at = 0.0
         self._stopping = threading.Event()
         self._acked: deque[tuple[mqtt.Client, int]] = deque()
         self._client: mqtt.Client | None = None
@@ -81,8 +84,8 @@ class Outbox:
             keepalive_s=settings.broker.keepalive_s,
             credentials=credentials,
             prepare=self._prepare,
-            up=lambda _: self.wake.set(),
-            lost=self.wake.set,
+            up=lambda _: self._wake.set(),
+            lost=self._wake.set,
         )
 
     def start(self) -> None:
@@ -90,10 +93,15 @@ class Outbox:
         self._thread.start()
         self.link.start()
 
+    def notify(self) -> None:
+        """There are new rows. Any thread may say so."""
+        self._fresh = True
+        self._wake.set()
+
     def stop(self) -> None:
         """Mark what was acknowledged and end; the rest stays in the outbox."""
         self._stopping.set()
-        self.wake.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self.link.stop()
@@ -105,7 +113,7 @@ class Outbox:
         self, client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any
     ) -> None:
         self._acked.append((client, mid))
-        self.wake.set()
+        self._wake.set()
 
     # ---- the outbox's thread -------------------------------------------------------------------
 
@@ -131,7 +139,7 @@ class Outbox:
             _log.error("outbox_failed", why=str(error.orig), wait=0)
 
     def _step(self) -> None:
-        self.wake.clear()
+        self._wake.clear()
         client = self.link.client
         if client is not self._client:
             self._changed(client)
@@ -142,9 +150,8 @@ class Outbox:
             or time.monotonic() - self._done_since >= _MARK_S
         ):
             self._mark()
-        sent = self._fill(client) if client else 0
-        if not sent:
-            self.wake.wait(_MARK_S if self._done else _POLL_S)
+        if client is None or not self._fill(client):
+            self._wake.wait(_MARK_S if self._done else _POLL_S)
 
     def _changed(self, client: mqtt.Client | None) -> None:
         """The connection came, went, or was replaced: begin again at the oldest row not sent."""
@@ -158,6 +165,7 @@ class Outbox:
                 self._set_aside(oldest, f"{len(oldest.payload)} B, {self._losses} x")
         self._in_flight.clear()
         self._last = 0
+        self._fresh = True
         self._client = client
 
     def _collect(self) -> None:
@@ -173,23 +181,31 @@ class Outbox:
     def _mark(self) -> None:
         if not self._done:
             return
-        table = schema.outbox
-        ids = [event.id for event in self._done]
+        now = self._clock.now()
         with self._store.write() as connection:
-            connection.execute(
-                table.update()
-                .where(table.c.id.in_(ids))
-                .values(state=SENT, sent_at=self._clock.now())
+            connection.exec_driver_sql(
+                f"UPDATE outbox SET state = {SENT}, sent_at = ? WHERE id = ?",
+                [(now, event.id) for event in self._done],
             )
         self._done = []
 
-    def _fill(self, client: mqtt.Client) -> int:
-        """Publish further rows, oldest first, as far as the window allows; how many."""
+    def _fill(self, client: mqtt.Client) -> bool:
+        """Publish further rows, oldest first, as far as the window allows; whether there were."""
+        now = time.monotonic()
+        if not self._fresh and now - self._read_at < _POLL_S:
+            return False
         probing = self._last < self._probe_to
         room = (1 if probing else self._settings.window) - len(self._in_flight)
         if room <= 0:
-            return 0
+            return False
+        # A reading for each commit would cost more than the events: a few commits share one.
+        self._stopping.wait(max(0.0, self._read_at + _GATHER_S - now))
+        self._fresh = False
         found = self._next(room)
+        if len(found) == room:
+            self._fresh = True
+        else:
+            self._read_at = time.monotonic()
         for event in found:
             self._last = event.id
             size = len(event.payload) + len(event.topic.encode()) + 8
@@ -197,7 +213,7 @@ class Outbox:
                 self._set_aside(event, f"{size} B > feed.max_bytes")
                 continue
             self._in_flight[client.publish(event.topic, event.payload, qos=1).mid] = event
-        return len(found)
+        return bool(found)
 
     def _next(self, count: int) -> list[_Event]:
         table = schema.outbox

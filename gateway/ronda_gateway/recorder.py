@@ -36,6 +36,10 @@ class StoreDown(Exception):
     stored; try again later."""
 
 
+class _FleetChanged(Exception):
+    """Devices are not as they were when the group was judged: nothing of it is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Downlink:
     """A signed message for down/<device>."""
@@ -66,14 +70,18 @@ class Recorder:
 
         A message that breaks the group by a fault of ours is quarantined, never dropped.
         """
-        receipts = self.notice_fleet()
-        try:
-            return receipts + self._commit(messages)
-        except StoreDown:
-            raise
-        except Exception as error:
-            if len(messages) == 1:
-                return receipts + self._quarantine_fault(messages[0], error)
+        receipts: list[Downlink] = []
+        while True:
+            try:
+                return receipts + self._commit(messages)
+            except _FleetChanged:
+                receipts += self.notice_fleet()
+            except StoreDown:
+                raise
+            except Exception as error:
+                if len(messages) == 1:
+                    return receipts + self._quarantine_fault(messages[0], error)
+                break
         for message in messages:
             receipts += self.record([message])
         return receipts
@@ -84,6 +92,8 @@ class Recorder:
         now = self._clock.now()
         try:
             with self._store.write() as connection:
+                if fleet.counter(connection) != self._fleet:
+                    raise _FleetChanged
                 work = Transaction(self._store, connection, self._feed)
                 group = self._group(work)
                 for message, verdict in zip(messages, judged, strict=True):
@@ -172,16 +182,23 @@ class Recorder:
         except exc.DBAPIError as error:
             raise StoreDown(str(error.orig)) from None
         self._states.clear()
+        self._fleet = counter
+        try:
+            return self._take_held()
+        except (StoreDown, _FleetChanged):
+            self._fleet = -1  # so that the rest of them is taken next time
+            raise
+
+    def _take_held(self) -> list[Downlink]:
         receipts: list[Downlink] = []
         for message in self._released():
             # Its own transaction each: this is rare, and one bad message stops none behind it.
             try:
                 receipts += self._commit([message])
-            except StoreDown:
+            except (StoreDown, _FleetChanged):
                 raise
             except Exception as error:
                 receipts += self._quarantine_fault(message, error)
-        self._fleet = counter
         return receipts
 
     def _released(self) -> list[Message]:
