@@ -165,18 +165,18 @@ def test_an_event_that_tells_another_story_is_refused(run) -> None:
 
 def test_several_need_a_choice(run) -> None:
     first, signer = visit_segment()
-    second, _ = visit_segment(signer, seq=3, number=9)
+    second, _ = visit_segment(signer, seq=5, number=9)
     key = public_pem(signer.public)
-    other = {**event(second, seq=3), "id": "eq-1/0001020304050607/3"}
+    other = {**event(second, seq=5), "id": "eq-1/0001020304050607/5"}
     lines = "\n".join(json.dumps(e) for e in (event(first), other)).encode()
     refused = run("verify", lines, key)
     assert refused.exit_code == 2
     assert "--all" in refused.stderr
-    assert run("verify", lines, key, "--id", "eq-1/0001020304050607/3").exit_code == 0
+    assert run("verify", lines, key, "--id", "eq-1/0001020304050607/5").exit_code == 0
     assert run("verify", lines, key, "--id", "nobody").exit_code == 2
     every = run("verify", lines, key, "--all", "--json")
     assert every.exit_code == 0
-    assert [e["seq"] for e in json.loads(every.stdout)["evidence"]] == [2, 3]
+    assert [e["seq"] for e in json.loads(every.stdout)["evidence"]] == [2, 5]
     damaged = lines + b'\n{"id": "torn'
     assert run("verify", damaged, key, "--all").exit_code == 1
 

@@ -5,14 +5,16 @@ where something does not. They prove that the holder of the key sealed exactly t
 they cannot prove is part of the report.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, cast
 
-from ronda_gateway.feed import VISIT
+from ronda_gateway import pipeline
+from ronda_gateway.feed import VISIT, describe
 from ronda_gateway.keys import verify_digest
 from ronda_protocol import cbor, cose, fence, segment, track, visit
+from ronda_protocol.bounds import WireError
 
 from ronda_tools import visit_words as words
 from ronda_tools.evidence_file import Held
@@ -81,7 +83,7 @@ def examine(held: Held, public: bytes | None) -> Report:
         _check_body(report, header, _check_parts(report, header, parts))
         report.say("chain", True, "evidence.chain", hash=report.chain_hash, next=header.seq + 1)
         if held.event is not None:
-            _check_event(report, header, held.event)
+            _check_event(report, header, held.sealed, held.event)
     return report
 
 
@@ -233,23 +235,19 @@ def _reproduce(report: Report, fields: dict[str, Any], moment: str) -> None:
     )
 
 
-def _check_event(report: Report, header: segment.Header, event: Mapping[str, Any]) -> None:
+def _check_event(
+    report: Report, header: segment.Header, sealed: bytes, event: Mapping[str, Any]
+) -> None:
     """What the event around the evidence says of it must be what was signed.
 
     What it tells of a part that is withheld cannot be checked, and that is said.
     """
     data = cast(Mapping[str, Any], event.get("data") or {})
     good = True
-    for name, signed in _signed(report, header).items():
-        if name in data and data[name] != signed:
-            good = report.say(
-                "event",
-                False,
-                "evidence.event_differs",
-                field=name,
-                claimed=data[name],
-                signed=signed,
-            )
+    for name, claimed, signed in _differences(data, _signed(report, header, sealed)):
+        good = report.say(
+            "event", False, "evidence.event_differs", field=name, claimed=claimed, signed=signed
+        )
     if event.get("type", VISIT) == VISIT and event.get("id", report.visit_id) != report.visit_id:
         good = report.say(
             "event",
@@ -266,9 +264,12 @@ def _check_event(report: Report, header: segment.Header, event: Mapping[str, Any
         report.say("event", True, "evidence.event")
 
 
-def _signed(report: Report, header: segment.Header) -> dict[str, object]:
-    """What a visit event must say, by the names of its fields (feed.describe)."""
-    said: dict[str, object] = {
+def _signed(report: Report, header: segment.Header, sealed: bytes) -> dict[str, Any]:
+    """What a visit event must say: the very description that the gateway makes of the bytes.
+
+    Less what is not the handheld's word: which parts came along, and when the gateway had them.
+    """
+    said: dict[str, Any] = {
         "visit_id": report.visit_id,
         "device": header.device,
         "log": header.log_id.hex(),
@@ -277,14 +278,30 @@ def _signed(report: Report, header: segment.Header) -> dict[str, object]:
         "chain": report.chain_hash,
         "firmware": header.fw_version,
     }
-    fields = report.evidence
-    if fields is not None:
-        said["number"] = header.numbers[0]
-        said["ended"] = visit.ENDED_NAMES[fields["ended"]]
-        said["opened"] = visit.POLICY_NAMES[fields["opened"]]
-        for name in ("case_id", "portfolio", "creditor", "gestor", "outcome", "attempts"):
-            said[name] = fields.get(name)
-    for name, part in (("answers", report.answers), ("promise", report.promise)):
-        if part is not None:
-            said[name] = part
+    if report.evidence is None:
+        return said
+    device = pipeline.Device(header.device, "", {})
+    try:
+        accepted = pipeline.reopen(device, sealed)
+    except WireError:  # a part was changed, which is told already
+        return said
+    if accepted.visit is not None:
+        said |= describe(accepted, accepted.visit, 0)
+        del said["parts"], said["clocks"]["gateway"]
+        for name in ("answers", "promise"):
+            if name in report.withheld:
+                del said[name]
     return said
+
+
+def _differences(claimed: Any, signed: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(path, claimed, signed) of what both tell and tell differently."""
+    if isinstance(claimed, dict) and isinstance(signed, dict):
+        for name, value in cast(dict[str, Any], signed).items():
+            if name in claimed:
+                yield from _differences(claimed[name], value, f"{path}.{name}" if path else name)
+    elif isinstance(claimed, list) and isinstance(signed, list) and len(claimed) == len(signed):  # pyright: ignore[reportUnknownArgumentType]
+        for at, (one, other) in enumerate(zip(claimed, signed, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            yield from _differences(one, other, f"{path}[{at}]")
+    elif claimed != signed:
+        yield path, claimed, signed

@@ -128,10 +128,7 @@ def as_json(report: Report, content: bool = False) -> dict[str, object]:
         "kid": report.kid or None,
         "chain_hash": report.chain_hash or None,
         "withheld": report.withheld,
-        "checks": [
-            {"check": c.name, "result": c.result, "text": say(c.code, **c.fields)}
-            for c in report.checks
-        ],
+        "checks": [check_json(check) for check in report.checks],
     }
     if content:
         data["visit"] = _plain(report.evidence)
@@ -140,6 +137,12 @@ def as_json(report: Report, content: bool = False) -> dict[str, object]:
         data["promise"] = report.promise
         data["entries"] = _plain(report.entries)
     return data
+
+
+def check_json(check: Check) -> dict[str, object]:
+    """A check for programs: its name, result, sentence, and what the sentence was made of."""
+    told = {"check": check.name, "result": check.result, "code": check.code}
+    return {**told, "text": say(check.code, **check.fields), "fields": _plain(dict(check.fields))}
 
 
 def _plain(value: Any) -> Any:
