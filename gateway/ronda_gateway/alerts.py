@@ -144,6 +144,19 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "check that fence.uere_dm is the board's; if so, examine the firmware",
         ),
     ),
+    "bad_fence": (
+        "alarm",
+        (
+            "el lugar con que el equipo juzgó la visita no sirve como cerco ({why})",
+            "the place against which the handheld judged the visit is no fence ({why})",
+        ),
+        (
+            "revise el firmware del equipo: uno sano no abre visitas en ese lugar; corrija el "
+            "lugar del caso",
+            "examine the handheld's firmware: a sound one opens no visit there; correct the "
+            "case's place",
+        ),
+    ),
     "policy_mismatch": (
         "alarm",
         (

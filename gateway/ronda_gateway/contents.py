@@ -106,7 +106,8 @@ class Contents:
         """The judgement of a visit; its alarms have stable ids, so judging again raises none."""
         found = accepted.visit
         assert found is not None
-        judged = judge(found.evidence, link, self._fence.uere_dm, self._fence.search_m)
+        rules = self._fence
+        judged = judge(found.evidence, link, rules.uere_dm, rules.search_m, rules.dwell_s)
         for kind, fields in judged.alarms.items():
             alert(self._work, kind, accepted, at, visit_id=_visit_id(accepted), **fields)
         return judged.verdicts

@@ -8,7 +8,7 @@ import base64
 import json
 from typing import Any, cast
 
-from ronda_protocol import segment, track, visit
+from ronda_protocol import polygon, segment, track, visit
 from ronda_protocol.bounds import MAX_UTC, is_uint
 
 from ronda_gateway.clock import iso
@@ -148,7 +148,6 @@ def describe(accepted: Accepted, found: Visit, at: int) -> dict[str, Any]:
     header = accepted.header
     assert header is not None
     evidence = found.evidence
-    version, quality, _, lat, lon, radius = evidence["place"]
     form = evidence.get("form")
     return {
         "device": accepted.device.id,
@@ -164,16 +163,12 @@ def describe(accepted: Accepted, found: Visit, at: int) -> dict[str, Any]:
         "portfolio": evidence["portfolio"],
         "creditor": evidence["creditor"],
         "gestor": evidence.get("gestor"),
-        "place": {
-            "version": version,
-            "quality": visit.QUALITY_NAMES[quality],
-            "shape": "circle",
-            "lat_e7": lat,
-            "lon_e7": lon,
-            "radius_dm": radius,
-        },
+        "place": _place(evidence["place"]),
         "check_in": _moment(evidence, "check_in"),
         "close": _moment(evidence, "close") if evidence.get("close") else None,
+        "dwell": _dwell(evidence.get("dwell")),
+        "portal": _portal(evidence.get("portal")),
+        "no_signal": "no_signal" in evidence,
         "outcome": evidence.get("outcome"),
         "answers": found.answers,
         "promise": found.promise,
@@ -199,17 +194,39 @@ def _parts(accepted: Accepted) -> dict[str, str]:
     }
 
 
+def _place(place: list[Any]) -> dict[str, Any]:
+    """Where a visit was judged: a circle, or a polygon by its corners [[lat_e7, lon_e7]…]."""
+    told: dict[str, Any] = {"version": place[0], "quality": visit.QUALITY_NAMES[place[1]]}
+    if place[2]:
+        return told | {"shape": "polygon", "corners": polygon.corners(place[3])}
+    _, _, _, lat, lon, radius = place
+    return told | {"shape": "circle", "lat_e7": lat, "lon_e7": lon, "radius_dm": radius}
+
+
 def _moment(evidence: dict[str, Any], name: str) -> dict[str, Any]:
-    packed = evidence.get(f"{name}_fixes")
-    stamped = evidence[name]
-    fixes = visit.unpack_window(packed, stamped[1]) if packed is not None else []
+    window, verdict = evidence.get(f"{name}_fixes"), evidence.get(f"{name}_verdict")
+    return _seen(evidence[name], window, verdict)
+
+
+def _seen(stamped: list[Any], window: list[Any] | None, verdict: Any) -> dict[str, Any]:
+    fixes = visit.unpack_window(window, stamped[1]) if window is not None else []
     offset = None if stamped[2] is None else stamped[2] * 1000 - stamped[1]
     return {
         "stamp": stamp(stamped),
         "utc": stamped[2],
         "fixes": [_fix(fix, offset) for fix in fixes],
-        "verdict": evidence.get(f"{name}_verdict"),
+        "verdict": verdict,
     }
+
+
+def _dwell(value: list[Any] | None) -> dict[str, Any] | None:
+    """Seconds inside before the check-in, and at most during the visit (null: never closed)."""
+    return None if value is None else {"before_s": value[0], "during_s": value[1]}
+
+
+def _portal(value: list[Any] | None) -> dict[str, Any] | None:
+    """What was registered at a building's entrance."""
+    return None if value is None else _seen(*value[:3]) | {"dwell_s": value[3]}
 
 
 def _battery_reading(value: list[Any] | None) -> dict[str, Any] | None:

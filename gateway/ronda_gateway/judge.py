@@ -8,12 +8,15 @@ from typing import Any
 
 from ronda_protocol import fence, track, visit
 
+from ronda_gateway.fences import BAD_FENCE, Fences
+
 # A fix older than this before its verdict should not have been used (protocol.md, Fence).
 _WINDOW_MS = 30_000
 # The stamp is taken a moment after the window.
 _SLACK_MS = 1_000
 
-# Reasons that make a visit an exception: a human has to look.
+# Reasons that make a visit an exception: a human has to look. `portal` is none: what was inside
+# at the entrance not long before opens (protocol.md, Check-in policy).
 _EXCEPTIONS = frozenset(
     {
         "chain_broken",
@@ -24,6 +27,11 @@ _EXCEPTIONS = frozenset(
         "fixes_stale",
         "verdict_mismatch",
         "policy_mismatch",
+        "portal_close_outside",
+        "dwell_short",
+        "dwell_mismatch",
+        "fence_opinion_differs",
+        BAD_FENCE,
     }
 )
 
@@ -36,40 +44,32 @@ class Judgement:
     alarms: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
-def judge(evidence: dict[str, Any], link: str, uere_dm: int, search_m: int) -> Judgement:
-    """Verdicts on a decoded evidence part; `link` is the chain verdict (chain.py)."""
-    alarms: dict[str, dict[str, Any]] = {}
-    reasons: list[str] = []
-    if link != "linked":
-        reasons.append(f"chain_{link}")
-    at_door = _fence(evidence, "check_in", uere_dm)
-    at_close = _fence(evidence, "close", uere_dm)
-    for moment, found in (("check_in", at_door), ("close", at_close)):
-        if found and not found["agrees"]:
-            alarms["verdict_mismatch"] = {
-                "moment": moment,
-                "handheld": evidence[f"{moment}_verdict"],
-                "gateway": found["recomputed"],
-            }
-    assert at_door is not None  # decode_evidence requires a check-in verdict
-    reasons += _door_reasons(evidence, at_door)
-    if alarms:
-        reasons.append("verdict_mismatch")
-    if not _policy_holds(evidence, search_m):
-        alarms["policy_mismatch"] = {
-            "opened": visit.POLICY_NAMES[evidence["opened"]],
-            "fence": at_door["handheld"],
-            "place_quality": visit.QUALITY_NAMES[evidence["place"][1]],
-        }
-        reasons.append("policy_mismatch")
+def judge(
+    evidence: dict[str, Any], link: str, uere_dm: int, search_m: int, dwell_s: int = 0
+) -> Judgement:
+    """Verdicts on a decoded evidence part; `link` is the chain verdict (chain.py), the others
+    are the settings of [fence]."""
+    reasons: list[str] = [] if link == "linked" else [f"chain_{link}"]
+    fences = Fences(evidence, uere_dm)
+    reasons += _door_reasons(evidence, fences)
+    if _dwell(evidence) < dwell_s and evidence["opened"] in (
+        visit.OPENED_INSIDE,
+        visit.OPENED_PORTAL,
+    ):
+        reasons.append("dwell_short")
+    alarms = _alarms(evidence, fences, search_m)
+    reasons += alarms
+    if "verdict_mismatch" in alarms and "dwell" in alarms["verdict_mismatch"]["moment"]:
+        reasons.append("dwell_mismatch")
     law = evidence["law"][0]
     reasons.append("law_not_evaluated")
     exception = any(reason in _EXCEPTIONS for reason in reasons)
     verdicts: dict[str, Any] = {
         "signature": "verified",
         "chain": link,
-        "fence": at_door,
-        "fence_at_close": at_close,
+        "fence": fences.check_in,
+        "fence_at_close": fences.close,
+        "fence_at_portal": fences.portal,
         "place_quality": visit.QUALITY_NAMES[evidence["place"][1]],
         "opened": visit.POLICY_NAMES[evidence["opened"]],
         "law": visit.LAW_NAMES[law] if law < len(visit.LAW_NAMES) else f"law-{law}",
@@ -79,32 +79,46 @@ def judge(evidence: dict[str, Any], link: str, uere_dm: int, search_m: int) -> J
     return Judgement(verdicts, alarms)
 
 
-def _fence(evidence: dict[str, Any], moment: str, uere_dm: int) -> dict[str, Any] | None:
-    """The handheld's verdict beside ours from the very same fixes; None where none was taken."""
-    theirs: list[Any] | None = evidence.get(f"{moment}_verdict")
-    if theirs is None:
-        return None
-    fixes = visit.unpack_window(evidence[f"{moment}_fixes"], evidence[moment][1])
-    ours = fence.verdict(evidence["place"][2:], visit.fence_fixes(fixes), uere_dm)
-    return {
-        "handheld": _name(theirs),
-        "gateway": _name(ours),
-        "d_dm": ours[1],
-        "r_dm": ours[2],
-        "fixes_used": ours[3],
-        "reason": fence.REASON_NAMES[ours[4] or 0],
-        "agrees": list(theirs) == list(ours),
-        "recomputed": list(ours),
-    }
+def _alarms(evidence: dict[str, Any], fences: Fences, search_m: int) -> dict[str, dict[str, Any]]:
+    """Kinds of alert, each a reason too."""
+    alarms: dict[str, dict[str, Any]] = {}
+    if fences.trouble:
+        alarms[BAD_FENCE] = {"why": fences.trouble}
+    else:
+        for moment in ("check_in", "close", "portal"):
+            found: dict[str, Any] | None = getattr(fences, moment)
+            if found and not found["agrees"]:
+                theirs = (
+                    evidence["portal"][2] if moment == "portal" else evidence[f"{moment}_verdict"]
+                )
+                alarms["verdict_mismatch"] = {
+                    "moment": moment,
+                    "handheld": theirs,
+                    "gateway": found["recomputed"],
+                }
+        dwell = fences.dwell_trouble()
+        if dwell and not alarms:
+            alarms["verdict_mismatch"] = dwell
+    if not _policy_holds(evidence, search_m):
+        alarms["policy_mismatch"] = {
+            "opened": visit.POLICY_NAMES[evidence["opened"]],
+            "fence": fence.VERDICT_NAMES[evidence["check_in_verdict"][0]],
+            "place_quality": visit.QUALITY_NAMES[evidence["place"][1]],
+        }
+    return alarms
 
 
-def _name(verdict: list[Any]) -> str:
-    return fence.VERDICT_NAMES[int(verdict[0])]
+def _dwell(evidence: dict[str, Any]) -> int:
+    """Seconds inside before the check-in, or at the portal that opened it."""
+    portal, dwell = evidence.get("portal"), evidence.get("dwell")
+    return int(portal[3] if portal else dwell[0] if dwell else 0)
 
 
-def _door_reasons(evidence: dict[str, Any], at_door: dict[str, Any]) -> list[str]:
+def _door_reasons(evidence: dict[str, Any], fences: Fences) -> list[str]:
     reasons: list[str] = []
     opened = evidence["opened"]
+    decisive = fences.portal or fences.check_in
+    assert decisive is not None  # decode_evidence requires a check-in verdict
     if evidence["ended"] == visit.REFUSED:
         reasons.append("refused_at_door")
     if evidence["ended"] == visit.INTERRUPTED:
@@ -113,12 +127,35 @@ def _door_reasons(evidence: dict[str, Any], at_door: dict[str, Any]) -> list[str
         reasons.append("location_unconfirmed")
     if opened == visit.OPENED_ADDRESS:
         reasons.append("address_to_confirm")
-    if "uncertain" in (at_door["handheld"], at_door["gateway"]):
+    if opened == visit.OPENED_PORTAL:
+        reasons.append("portal")
+        if evidence["ended"] == visit.CLOSED:
+            reasons += _back_at_the_portal(fences)
+    if "uncertain" in (decisive["handheld"], decisive["gateway"]):
         reasons.append("fence_uncertain")
-    fixes = visit.unpack_window(evidence["check_in_fixes"], evidence["check_in"][1])
-    if any(track.fix_flags(fix) & track.DISQUALIFYING for fix in fixes):
+    opinions = [found for found in (fences.check_in, fences.close, fences.portal) if found]
+    if not all(found["own_agrees"] for found in opinions):
+        reasons.append("fence_opinion_differs")
+    return reasons + _fix_reasons(evidence, fences)
+
+
+def _back_at_the_portal(fences: Fences) -> list[str]:
+    """Where a visit that began at a building's entrance was closed: it should be there again."""
+    told = fences.close["handheld"] if fences.close else "uncertain"
+    if told == "outside":
+        return ["portal_close_outside"]
+    return ["portal_no_signal"] if told == "uncertain" else []
+
+
+def _fix_reasons(evidence: dict[str, Any], fences: Fences) -> list[str]:
+    """What the fixes of the check-in and of the portal are worth."""
+    reasons: list[str] = []
+    moments = [(fences.fixes["check_in"], evidence["check_in"])]
+    if fences.portal:
+        moments.append((fences.fixes["portal"], evidence["portal"][0]))
+    if any(track.fix_flags(fix) & track.DISQUALIFYING for fixes, _ in moments for fix in fixes):
         reasons.append("fixes_disqualified")
-    if fixes and evidence["check_in"][1] - fixes[0][2] > _WINDOW_MS + _SLACK_MS:
+    if any(fixes and at[1] - fixes[0][2] > _WINDOW_MS + _SLACK_MS for fixes, at in moments):
         reasons.append("fixes_stale")
     return reasons
 
@@ -133,5 +170,20 @@ def _policy_holds(evidence: dict[str, Any], search_m: int) -> bool:
         visit.OPENED_UNCONFIRMED: kind == fence.UNCERTAIN,
         visit.OPENED_ADDRESS: kind == fence.OUTSIDE and geocoded and near,
         visit.OPENED_REFUSED: kind == fence.OUTSIDE and not (geocoded and near),
+        visit.OPENED_PORTAL: kind == fence.UNCERTAIN and _portal_holds(evidence),
     }
     return expected[evidence["opened"]]
+
+
+def _portal_holds(evidence: dict[str, Any]) -> bool:
+    """Whether the portal was good: inside, in the same boot, not older than 20 minutes; and the
+    visit closed there, or "sin señal" was said."""
+    portal, check_in = evidence.get("portal"), evidence["check_in"]
+    if portal is None:
+        return False
+    stamp, verdict = portal[0], portal[2]
+    age = check_in[1] - stamp[1]
+    good = verdict[0] == fence.INSIDE and stamp[0] == check_in[0]
+    back = (evidence.get("close_verdict") or [fence.UNCERTAIN])[0] == fence.INSIDE
+    left = evidence["ended"] == visit.CLOSED and not back
+    return good and 0 <= age <= visit.PORTAL_MS and (not left or "no_signal" in evidence)

@@ -121,6 +121,13 @@ class FenceSettings(_Section):
         description="Metres outside a merely geocoded place within which a check-in may open as "
         "an address to confirm.",
     )
+    dwell_s: int = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="Seconds that the fixes must have stayed inside before a check-in, or at a "
+        "building's entrance, that opened as inside; with less the visit is an exception.",
+    )
 
 
 class QuarantineSettings(_Section):

@@ -207,12 +207,13 @@ class Dwell:
 
     A row is usable fixes (HDOP known, no disqualifying flag) one after the other, each inside or
     on the edge by its own position, each at most 10 s after the one before; an unusable one
-    neither counts nor ends it. FenceError.
+    neither counts nor ends it. `first` is the ms of the row's first fix, -1 after one outside.
+    FenceError.
     """
 
     def __init__(self, fence: "Any") -> None:
         self.plane = Plane(fence)
-        self._first = self._last = self._seen = self._best = -1
+        self.first = self._last = self._seen = self._best = -1
 
     def add(self, ms: int, lat_e7: int, lon_e7: int, hdop: int, flags: int) -> None:
         """The next fix; one that is not later than the last one added is passed over."""
@@ -221,18 +222,18 @@ class Dwell:
         self._seen = ms
         lat, lon = self.plane.center
         if self.plane.edge_dm(lat_e7 - lat, _wrapped(lon_e7 - lon)) > 0:
-            self._first = -1
+            self.first = -1
             return
-        if self._first < 0 or ms - self._last > DWELL_GAP_MS:
-            self._first = ms
+        if self.first < 0 or ms - self._last > DWELL_GAP_MS:
+            self.first = ms
         self._last = ms
-        self._best = max(self._best, ms - self._first)
+        self._best = max(self._best, ms - self.first)
 
     def going_on_s(self, ms: int) -> int:
         """Whole seconds of the row that still goes on at `ms`; 0 when none does."""
-        if self._first < 0 or ms - self._last > DWELL_GAP_MS:
+        if self.first < 0 or ms - self._last > DWELL_GAP_MS:
             return 0
-        return (self._last - self._first) // 1000
+        return (self._last - self.first) // 1000
 
     def longest_s(self) -> int:
         """Whole seconds of the longest row."""
@@ -241,5 +242,5 @@ class Dwell:
     def restart(self) -> None:
         """Forget what was: a row that goes on begins anew at its last fix."""
         self._best = -1
-        if self._first >= 0:
-            self._first = self._last
+        if self.first >= 0:
+            self.first = self._last

@@ -81,19 +81,17 @@ def check(found: "list[int]", north: int, east: int) -> None:
     (edges that cross, touch or fold back), flat.
     """
     n = len(found)
+    seen: set[tuple[int, int]] = set()
+    area = 0
     for i in range(0, n, 2):
         y, x = found[i] * north, found[i + 1] * east
         if y * y + x * x > (REACH_MM * 10000000) ** 2:
             raise FenceError("size")
-        for j in range(0, i, 2):
-            if found[i] == found[j] and found[i + 1] == found[j + 1]:
-                raise FenceError("repeated")
-    area = 0
-    for i in range(0, n, 2):
-        for j in range(i + 4, n if i else n - 2, 2):
-            if _meet(found, i, j):
-                raise FenceError("crossing")
+        if (y, x) in seen:
+            raise FenceError("repeated")
+        seen.add((y, x))
         area += found[i] * found[i - 1] - found[i - 2] * found[i + 1]
+    _check_edges(found)
     # Twice the area in 1e-14 mm2, of which a square metre has 1e20.
     if abs(area) * north * east < 2 * MIN_AREA_M2 * 100000000000000000000:
         raise FenceError("flat")
@@ -105,6 +103,27 @@ def check(found: "list[int]", north: int, east: int) -> None:
             raise FenceError("crossing")
 
 
+def _check_edges(p: "list[int]") -> None:
+    """FenceError("crossing") when two edges that share no corner have a point in common."""
+    n = len(p)
+    for i in range(0, n - 4, 2):
+        y, v, x, u = p[i], p[i + 2], p[i + 1], p[i + 3]
+        if y > v:
+            y, v = v, y
+        if x > u:
+            x, u = u, x
+        for j in range(i + 4, n if i else n - 2, 2):
+            # Most pairs are apart on one axis.
+            a, b = p[j], p[j + 2 - n]
+            if a < y and b < y or a > v and b > v:
+                continue
+            a, b = p[j + 1], p[j + 3 - n]
+            if a < x and b < x or a > u and b > u:
+                continue
+            if _meet(p, i, j):
+                raise FenceError("crossing")
+
+
 def _turn(p: "list[int]", a: int, b: int, c: int) -> int:
     """Above 0 when the way over corners a, b, c turns one way, below for the other."""
     u = (p[b] - p[a]) * (p[c + 1] - p[a + 1]) - (p[b + 1] - p[a + 1]) * (p[c] - p[a])
@@ -113,9 +132,10 @@ def _turn(p: "list[int]", a: int, b: int, c: int) -> int:
 
 def _between(p: "list[int]", a: int, b: int, c: int) -> bool:
     """Whether c, on the line through a and b, lies between them."""
-    return min(p[a], p[b]) <= p[c] <= max(p[a], p[b]) and min(p[a + 1], p[b + 1]) <= p[
-        c + 1
-    ] <= max(p[a + 1], p[b + 1])
+    for i in (0, 1):
+        if not min(p[a + i], p[b + i]) <= p[c + i] <= max(p[a + i], p[b + i]):
+            return False
+    return True
 
 
 def _meet(p: "list[int]", i: int, j: int) -> bool:

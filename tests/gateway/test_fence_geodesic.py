@@ -119,7 +119,7 @@ def test_every_degree_of_the_cosine_table() -> None:
 @given(st.integers(0, 10**30))
 def test_the_square_root_is_rounded_up(square: int) -> None:
     """The smallest integer whose square is not below."""
-    root = fence.root_up(square)  # pyright: ignore[reportPrivateUsage]
+    root = fence.root_up(square)
     assert root == (0 if square == 0 else math.isqrt(square - 1) + 1)
 
 
