@@ -1,15 +1,21 @@
-"""NMEA 0183 from a receiver's bytes: fixes merged from RMC, GGA and GSA, as integers.
+"""NMEA 0183 from a receiver's bytes: fixes merged from RMC, GGA or GNS, and GSA, as integers.
 
-Leaves out GSV, GLL, VTG, ZDA and GNS (counted, not read), week roll-over, and every judgement
-about whether a position is true. Nothing is allocated per byte or per sentence.
+Also reads GSV (handheld.sky), VTG where RMC tells no motion, and GLL and ZDA as witnesses of an
+epoch's position and date. Binary frames between sentences are passed over. Leaves out what
+proprietary sentences say, and every judgement about whether a position is true
+(handheld.detectors). Nothing is allocated per byte or per sentence.
 """
 
 from micropython import const
 
 from handheld.clock import days_from_civil
+from handheld.sky import Sky
 
 # From $ to *. NMEA 0183 allows 82 characters; proprietary sentences of real receivers reach 120.
 _LONGEST = const(160)
+# A binary frame, all of it. u-blox's MON-VER and NAV-SAT and CASIC's NAV-GPSINFO fit; what is
+# longer is read over as noise is.
+_FRAME = const(512)
 _E7 = const(10000000)
 # RMC and GGA may round to different digits: 1e-3 minutes (under 2 m) in 1e-7 degrees.
 _APART = const(167)
@@ -19,35 +25,52 @@ _EMPTY = const(-1)
 
 _HEX = b"0123456789ABCDEF"
 
+# Sentences by their last three letters.
+_RMC = const(0x524D43)
+_GGA = const(0x474741)
+_GNS = const(0x474E53)
+_GSA = const(0x475341)
+_GSV = const(0x475356)
+_GLL = const(0x474C4C)
+_VTG = const(0x565447)
+_ZDA = const(0x5A4441)
+
 
 class Parser:
     """Feed bytes in; `on_epoch(parser)` is called for each epoch that ends with or without a fix.
 
     An epoch is the sentences that share one hhmmss.sss; it is a fix when its RMC has status A and
-    its GGA a quality above 0, and no fix when its RMC has V or its GGA 0. It ends when another
-    begins, or at `idle()` once it has both. During the call `fixed` says which it was, and a fix
-    is told by `day` (days since 1970-01-01), `ms` (of that day), `lat`, `lon` (1e-7 degrees),
-    `hdop` (tenths, rounded up; 255 unknown), `satellites`, `quality`, `kind` (2, 3; 1 unknown),
-    `altitude` (dm or None), `speed` (1/1000 knot or None), `course` (1/100 degree or None).
+    its GGA a quality above 0, and no fix when its RMC has V or its GGA 0. Where no GGA comes, a
+    GNS that is not all N stands for it; GLL or RMC alone are no fix. It ends when another begins,
+    or at `idle()` once it has both. During the call `fixed` says which it was, and a fix is told
+    by `day` (days since 1970-01-01), `ms` (of that day), `lat`, `lon` (1e-7 degrees), `hdop`
+    (tenths, rounded up; 255 unknown), `satellites`, `quality`, `kind` (2, 3; 1 unknown),
+    `altitude` (dm or None), `speed` (1/1000 knot or None), `course` (1/100 degree or None). `sky`
+    has its satellites; `zda` is the day that its ZDA told, -1 for none.
 
     `sentences` counts valid framing and checksum, `checksum_errors` framed ones that fail it,
-    `bad_fields` RMC and GGA that were not used; `fixes` distinct epochs with a fix, `losses`
-    changes from fix to no fix.
+    `bad_fields` RMC, GGA and GNS that were not used, and epochs that tell two positions; `fixes`
+    distinct epochs with a fix, `losses` changes from fix to no fix, `repeated` epochs with the
+    time of the fix before; `frames` binary frames; `fed` bytes, `used` those of sentences and
+    frames (whoever compares them sets both to 0). `timed` says whether any time was told yet.
     """
 
     def __init__(self, on_epoch=None):
         self.on_epoch = on_epoch
         self.sentences = self.checksum_errors = self.bad_fields = 0
-        self.fixes = self.losses = 0
-        self.fixed = False
+        self.fixes = self.losses = self.repeated = 0
+        self.frames = self.fed = self.used = 0
+        self.fixed = self.timed = False
         self.day = self.ms = self.lat = self.lon = 0
         self.satellites = self.quality = 0
         self.hdop = 255
         self.kind = 1
         self.altitude = self.speed = self.course = None
-        # A sentence whose end has not come yet.
-        self._line = bytearray(_LONGEST + 3)
-        self._held = 0
+        self.zda = -1
+        self.sky = Sky()
+        # A sentence whose end has not come yet, and behind it a frame that may be one.
+        self._line = bytearray(_LONGEST + 3 + _FRAME)
+        self._held = self._frame = 0
         # Fields of the sentence in hand: digits before the point, fraction in 1e-7, how many
         # digits before the point; and whether the last field has a minus.
         self._value = [0] * 9
@@ -58,31 +81,86 @@ class Parser:
         # A) and GGA's quality (None: not heard), fix type, whether it was told.
         self._time = -1
         self._status = self._gga = None
+        self._gns = self._gll = self._done = False
         self._kind = self._next_kind = 0
-        self._done = False
         self._lat = self._lon = 0  # RMC's position
+        self._gll_lat = self._gll_lon = 0
+        self._vtg_speed = self._vtg_course = -1
         self._date = self._date_day = -1
         self._last_day = self._last_ms = -1
 
     def feed(self, data, n):
-        """Take the first n bytes of `data`, bytes or bytearray (not a memoryview); not kept."""
-        at = self._join(data, n) if self._held else 0
+        """Take the first n bytes of `data`, bytes or bytearray (not a memoryview); not kept.
+
+        What is read is the stream without its binary frames. A frame is one only when its length
+        and checksum hold; until that is known its bytes wait, and then they are read as text.
+        """
+        self.fed += n
+        at = 0
         while True:
-            star = data.find(b"*", at, n)
-            if star < 0 or star + 2 >= n:
+            if self._frame:
+                at = self._binary(data, at, n)
+                if self._frame:
+                    return
+            head = _lead(data, at, n)
+            self._text(data, at, head)
+            if head == n:
+                return
+            self._line[self._held] = data[head]
+            self._frame = 1
+            at = head + 1
+
+    def _binary(self, data, at, n):
+        """Go on with the frame in hand; returns from where in `data` to read on."""
+        line = self._line
+        start = self._held
+        have = start + self._frame
+        while True:
+            size = _frame_size(line, start, have)
+            if size < 0 or size and have == start + size:
+                break
+            if at >= n:
+                self._frame = have - start
+                return at
+            stop = min(n, at + (start + size - have if size else 1))
+            while at < stop:
+                line[have] = data[at]
+                have += 1
+                at += 1
+        if size > 0 and _frame_holds(line, start, have):
+            self._frame = 0
+            self.frames += 1
+            self.used += size
+            return at
+        # No frame after all. Within it none other is looked for: hostile bytes cost twice at most.
+        self._give_up(start - size if size < 0 else have)
+        return at - (have - start + size if size < 0 else 0)
+
+    def _give_up(self, end):
+        """What was held for a frame is read as text."""
+        self._held = self._frame = 0
+        self._text(self._line, 0, end)
+
+    def _text(self, data, at, end):
+        """Read the sentences of data[at:end], which goes on from what is held; hold its rest."""
+        if self._held:
+            at = self._join(data, at, end)
+        while True:
+            star = data.find(b"*", at, end)
+            if star < 0 or star + 2 >= end:
                 break
             start = data.rfind(b"$", at, star)
             if start >= 0 and _one_line(data, start, star):
                 self._sentence(data, start, star)
             at = star + 1
-        start = data.rfind(b"$", at, n)
-        if start >= 0 and n - start < _LONGEST + 3 and _one_line(data, start, n):
+        start = data.rfind(b"$", at, end)
+        if start >= 0 and end - start < _LONGEST + 3 and _one_line(data, start, end):
             line = self._line
-            for i in range(start, n):
+            for i in range(start, end):
                 line[i - start] = data[i]
-            self._held = n - start
+            self._held = end - start
 
-    def _join(self, data, n):
+    def _join(self, data, at, n):
         """Go on with the held sentence; returns from where in `data` to look for the next."""
         line = self._line
         held = self._held
@@ -90,25 +168,33 @@ class Parser:
         # The sentence ends with the second character after its *, which may be held already.
         star = line.find(b"*", max(held - 2, 0), held)
         if star >= 0:
-            end = star + 3 - held
+            end = at + star + 3 - held
         else:
-            star = data.find(b"*", 0, n)
+            star = data.find(b"*", at, n)
             end = star + 3 if star >= 0 else n + 1
         stop = min(end, n)
-        if held + stop > _LONGEST + 3 or data.find(b"$", 0, stop) >= 0:
-            return 0
-        if not _one_line(data, 0, stop):
-            return 0
-        for i in range(stop):
+        if held + stop - at > _LONGEST + 3 or data.find(b"$", at, stop) >= 0:
+            return at
+        if not _one_line(data, at, stop):
+            return at
+        held -= at
+        for i in range(at, stop):
             line[held + i] = data[i]
+        held += stop
         if stop == end:
-            self._sentence(line, 0, held + end - 3)
+            self._sentence(line, 0, held - 3)
         else:
-            self._held = held + stop
+            self._held = held
         return stop
 
     def idle(self):
-        """The line is quiet: an epoch that has RMC and GGA ends now, not when the next begins."""
+        """The line is quiet: an epoch that has RMC and GGA ends now, not when the next begins.
+
+        And what ends in a line feed is not the middle of a frame.
+        """
+        have = self._held + self._frame
+        if self._frame and self._line[have - 1] == 10:
+            self._give_up(have)
         if self._status is not None and self._gga is not None:
             self._end()
 
@@ -139,19 +225,28 @@ class Parser:
                 self.checksum_errors += 1
                 return
         self.sentences += 1
+        self.used += e - s + 5
         if not useful:
             return
-        x = b[s + 5]
-        if x == 65:  # A
-            x = b[s + 4]
-            if b[s + 3] != 71:  # G
-                return
-            if x == 71:
-                self._gga_read(b, s + 7, e)
-            elif x == 83:
-                self._gsa_read(b, s + 7)
-        elif x == 67 and b[s + 4] == 77 and b[s + 3] == 82:
-            self._rmc_read(b, s + 7, e)
+        x = b[s + 3] << 16 | b[s + 4] << 8 | b[s + 5]
+        s += 7
+        if x == _GSV:
+            self.sky.gsv(b, s, e, self._time)
+        elif x == _GSA:
+            self._gsa_read(b, s, e)
+        elif x == _RMC:
+            self._rmc_read(b, s, e)
+        elif x == _GGA or x == _GNS:
+            self._gga_read(b, s, e, x == _GNS)
+        elif x == _GLL:
+            self._gll_read(b, s, e)
+        elif x == _VTG:
+            if self._split(b, s, e, 0, 5):
+                self._vtg_course = self._scaled(0, 100, 361)
+                self._vtg_speed = self._scaled(4, 1000, 10000)
+        elif x == _ZDA and self._split(b, s, e, 0, 4) and self._time_of_day() == self._time:
+            v = self._value
+            self.zda = days_from_civil(v[3], v[2], v[1])
 
     def _split(self, b, i, e, k, count):
         """Read fields from b[i] into places k to count - 1; where the next begins, 0 if too few.
@@ -206,8 +301,9 @@ class Parser:
         if v == _EMPTY:
             return -1
         minutes = v // 100
-        # 23:59:60 is a leap second.
-        if v < 0 or v > 235960 or minutes % 100 > 59 or v % 100 > 60 or self._width[0] != 6:
+        if v < 0 or v > 235960 or minutes % 100 > 59 or self._width[0] != 6:
+            return -2
+        if v % 100 > 59 and v != 235960:  # a leap second
             return -2
         seconds = minutes // 100 * 3600 + minutes % 100 * 60 + v % 100
         return seconds * 1000 + self._fraction[0] // 10000
@@ -274,20 +370,36 @@ class Parser:
                 return
         self.bad_fields += 1
 
-    def _gga_read(self, b, i, e):
+    def _gga_read(self, b, i, e, gns):
         self._minus = False
-        i = self._split(b, i, e, 0, 9)
+        quality = 0
+        if gns:
+            i = self._split(b, i, e, 0, 5)
+            # A letter for each constellation.
+            while i and 64 < b[i] < 91:
+                if b[i] in b"ADFPR":
+                    quality = 1
+                elif b[i] != 78 and not quality:
+                    quality = 6
+                i += 1
+            if not quality:
+                return
+            i = b[i] == 44 and self._split(b, i + 1, e, 6, 9)
+        else:
+            i = self._split(b, i, e, 0, 9)
+            quality = self._value[5]
         time = self._time_of_day()
-        quality = self._value[5]
         if not i or time < -1 or quality < 0 or quality > 9 or quality and time < 0:
             self.bad_fields += 1
         elif not quality:
             self._begin(time, self._gga)
-            self._gga = self._gga or 0
-        else:
-            self._gga_fix(time, quality)
+            if self._gns or not self._gga:
+                self._gga = 0
+            self._gns = False
+        elif not gns or time != self._time or self._gga is None:
+            self._gga_fix(time, quality, gns)
 
-    def _gga_fix(self, time, quality):
+    def _gga_fix(self, time, quality, gns):
         lat = self._angle(1, 4, 90, 78, 83)
         lon = self._angle(3, 5, 180, 69, 87)
         satellites = self._value[6]
@@ -297,6 +409,7 @@ class Parser:
             self.bad_fields += 1
             return
         self._begin(time, self._gga)
+        self._gns = gns
         self._gga = self.quality = quality
         self.lat = lat
         self.lon = lon
@@ -308,7 +421,21 @@ class Parser:
         if height >= 0:
             self.altitude = -height if self._minus else height
 
-    def _gsa_read(self, b, i):
+    def _gll_read(self, b, i, e):
+        """The position of the epoch in hand once more: a witness, never a fix."""
+        i = self._split(b, i, e, 1, 5)
+        if i:
+            i = self._split(b, i, e, 0, 1)
+        if i and b[i] == 65 and self._time_of_day() == self._time:
+            lat = self._angle(1, 4, 90, 78, 83)
+            lon = self._angle(3, 5, 180, 69, 87)
+            if lat is not None and lon is not None:
+                self._gll_lat = lat
+                self._gll_lon = lon
+                self._gll = True
+
+    def _gsa_read(self, b, i, e):
+        self.sky.gsa(b, i, e)
         # Mode (one letter or nothing), then the fix type in one digit.
         if b[i] != 44:
             i += 1
@@ -325,26 +452,37 @@ class Parser:
         `heard` is what the epoch in hand has of this kind: without times, a second one of a kind
         begins an epoch.
         """
+        if time >= 0:
+            self.timed = True
         if time != self._time or time < 0 and heard is not None:
             self._end()
             self._time = time
             self._status = self._gga = None
+            self._gns = self._gll = self._done = False
             self._kind = 0
-            self._done = False
+            self.zda = self._vtg_speed = self._vtg_course = -1
 
     def _end(self):
         """Tell of the epoch in hand, once."""
         if self._done:
             return
         self._done = True
+        self.sky.close()
         if self._status and self._gga:
             if self.day == self._last_day and self._time == self._last_ms:
+                self.repeated += 1
                 return
             # A checksum is eight bits: two sentences cut and joined pass it now and then, and
             # then tell two positions.
-            if abs(self.lat - self._lat) > _APART or abs(self.lon - self._lon) > _APART:
+            if self._apart(self._lat, self._lon) or (
+                self._gll and self._apart(self._gll_lat, self._gll_lon)
+            ):
                 self.bad_fields += 1
                 return
+            if self.speed is None and self._vtg_speed >= 0:
+                self.speed = self._vtg_speed
+            if self.course is None and self._vtg_course >= 0:
+                self.course = self._vtg_course % 36000
             self._last_day = self.day
             self._last_ms = self.ms = self._time
             self.kind = self._kind or self._next_kind or 1
@@ -359,6 +497,59 @@ class Parser:
         self._next_kind = 0
         if self.on_epoch:
             self.on_epoch(self)
+
+    def _apart(self, lat, lon):
+        return abs(self.lat - lat) > _APART or abs(self.lon - lon) > _APART
+
+
+def _lead(data, at, n):
+    """Where in data[at:n] the first byte of a binary frame may be; n if nowhere."""
+    i = data.find(b"\xb5", at, n)
+    if i < 0:
+        i = n
+    at = data.find(b"\xba", at, i)
+    return i if at < 0 else at
+
+
+def _frame_size(b, i, n):
+    """Size in bytes of the frame that begins at b[i]; 0 if b[i:n] is too short to tell.
+
+    -1: its second byte is wrong; -6: no length of a frame. Both have a payload's length in two
+    bytes, low one first: UBX B5 62 class id length … two of checksum (u-blox M8 §32.2); CASIC
+    BA CE length class id … four of checksum (a length of whole words).
+    """
+    ubx = b[i] == 0xB5
+    if n - i > 1 and b[i + 1] != (0x62 if ubx else 0xCE):
+        return -1
+    if n - i < 6:
+        return 0
+    at = i + 4 if ubx else i + 2
+    size = b[at] | b[at + 1] << 8
+    if size & 3 and not ubx:
+        return -6
+    size += 8 if ubx else 10
+    return size if size <= _FRAME else -6
+
+
+def _frame_holds(b, i, n):
+    """Whether the checksum of the frame b[i:n] is right."""
+    low = high = 0
+    if b[i] == 0xB5:  # Fletcher's, of eight bits
+        for at in range(i + 2, n - 2):
+            low += b[at]
+            high += low
+        return low & 255 == b[n - 2] and high & 255 == b[n - 1]
+    # Words of 32 bits, low byte first, added in halves: small integers on any board.
+    for at in range(i + 2, n - 4, 4):
+        low += b[at] | b[at + 1] << 8
+        high += b[at + 2] | b[at + 3] << 8
+    high += low >> 16
+    return (
+        low & 255 == b[n - 4]
+        and low >> 8 & 255 == b[n - 3]
+        and high & 255 == b[n - 2]
+        and high >> 8 & 255 == b[n - 1]
+    )
 
 
 def _one_line(data, start, end):

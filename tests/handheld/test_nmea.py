@@ -28,6 +28,33 @@ def gsa(kind, talker="GN"):
     return sentence(talker + "GSA,A,%s,01,02,,,,,,,,,,,1.5,1.2,1.0" % kind)
 
 
+def gns(time="081412.00", place="1207.1234,S,07701.5678,W", rest="AA,09,1.1,103.4,32.0,,,V"):
+    return sentence("GNGNS,%s,%s,%s" % (time, place, rest))
+
+
+def gll(time="081412.00", place="1207.1234,S,07701.5678,W", rest="A,A"):
+    return sentence("GNGLL,%s,%s,%s" % (place, time, rest))
+
+
+def ubx(payload, kind=b"\x01\x07"):
+    """A u-blox frame."""
+    body = kind + bytes((len(payload) & 255, len(payload) >> 8)) + payload
+    a = c = 0
+    for x in body:
+        a = a + x & 255
+        c = c + a & 255
+    return b"\xb5\x62" + body + bytes((a, c))
+
+
+def casic(payload, kind=b"\x01\x03"):
+    """A CASIC frame."""
+    body = bytes((len(payload) & 255, len(payload) >> 8)) + kind + payload
+    c = 0
+    for i in range(0, len(body), 4):
+        c += int.from_bytes(body[i : i + 4], "little")
+    return b"\xba\xce" + body + (c & 0xFFFFFFFF).to_bytes(4, "little")
+
+
 def epoch(time="081412.00", place="1207.1234,S,07701.5678,W", rest="1,08,1.2,103.4,M,1.0,M,,"):
     return rmc(time, "A", place) + gga(time, place, rest)
 
@@ -254,7 +281,12 @@ def test_back_in_step_within_one_sentence():
 def test_hostile_fields_are_not_used():
     bad = ["9", "24", "-1", "A", "08141", "0814120", "081460a", "086012.0", "240000", "0814.12"]
     bad += [
+        "081460",
         "081461",
+        "235860",
+        "225960",
+        "235961",
+        "240000.00",
         ".081412",
         "08:14:12",
         "9" * 60,
@@ -410,6 +442,206 @@ def test_dates():
     assert one(rmc("235960.50") + gga("235960.50"))[1] == 86400500
 
 
+def test_gns_stands_for_gga():
+    fix = one(rmc() + gns())
+    assert fix[2:10] == (-121187233, -770261300, 11, 9, 1, 1, 1034, 1500)
+    # Where both come, GGA is the one, whichever is first.
+    assert one(rmc() + gns() + gga()) == one(rmc() + gga() + gns()) == one(epoch())
+    for modes, quality in (("A", 1), ("NDN", 1), ("NNR", 1), ("EN", 6), ("SS", 6), ("EA", 1)):
+        assert one(rmc() + gns(rest=modes + ",09,1.1,103.4,32.0,,"))[6] == quality, modes
+    # All N says nothing: RMC does, and GGA does not count for less.
+    void = gns(rest="NNN,,,,,,,V")
+    assert Fixes(rmc() + void).counts() == (2, 0, 0, 0, 0)
+    assert one(rmc() + void + gga()) == one(rmc() + gga() + void) == one(epoch())
+    zero = gga(rest="0,00,,,M,,M,,")
+    for text in (gns() + rmc() + zero, zero + rmc() + gns(), rmc() + gns() + zero + gns()):
+        assert Fixes(epoch("081411.00") + text).counts()[3:] == (1, 1), text
+    # A receiver that has only GNS: fixes, losses, idle().
+    text = rmc("081413.00") + gns("081413.00") + rmc("081414.00", "V", ",,,", ",,150926")
+    got = Fixes(text + gns("081414.00", ",,,", "NN,,,,,,"), idle=False)
+    assert got.counts() == (4, 0, 0, 1, 0)
+    got.feed(rmc("081415.00", "V", ",,,", ",,150926"))
+    assert got.counts()[3:] == (1, 1)
+    # GNS alone, or with a position of its own, is none.
+    assert Fixes(gns() + gns("081413.00") + gsa(3)).counts()[3:] == (0, 0)
+    assert Fixes(rmc() + gns(place="1207.1334,S,07701.5678,W")).counts() == (2, 0, 1, 0, 0)
+    for rest in ("A", "A,", "A,x,1.1,3,3,,", "A,-1,1,3,3,,", "AA1,9,1,3,3,,", "A,9,x,3,3,,"):
+        assert Fixes(rmc() + gns(rest=rest)).counts() == (2, 0, 1, 0, 0), rest
+    for rest in ("", ",9,1,3,3,,", "1,9,1,3,3,,", "n,9,1,3,3,,"):
+        assert Fixes(rmc() + gns(rest=rest)).counts() == (2, 0, 0, 0, 0), rest
+    for time in ("", "240000", "081461"):
+        assert Fixes(rmc() + gns(time)).counts() == (2, 0, 1, 0, 0), time
+
+
+def test_gll_and_rmc_alone_are_no_fix():
+    assert Fixes(rmc() + gll() + rmc("081413.00") + gll("081413.00")).counts() == (4, 0, 0, 0, 0)
+    assert Fixes(gll() + gll("081413.00") + gsa(3)).counts()[3:] == (0, 0)
+    # A witness: the epoch's third position must be the same, to the digits of both.
+    assert one(epoch() + gll()) == one(rmc() + gll() + gga()) == one(epoch())
+    assert one(epoch() + gll(rest="A"))
+    other = "1207.1245,S,07701.5678,W"
+    for text in (rmc() + gll(place=other) + gga(), epoch() + gll(place=other)):
+        assert Fixes(text).counts() == (3, 0, 1, 0, 0), text
+    # Of another time, void, or without a number, it is none.
+    for more in (
+        gll("081411.00", other),
+        gll(place=other, rest="V,N"),
+        gll(place="1207,1245,S,07701.5678,W"),
+        gll(place=",,,"),
+        gll("", other),
+        sentence("GNGLL,"),
+        sentence("GNGLL,1207.1245,S,07701.5678,W,081412.00,"),
+    ):
+        assert one(rmc() + more + gga()) == one(epoch()), more
+
+
+def test_vtg_where_rmc_tells_no_motion():
+    vtg = sentence("GNVTG,90.00,T,,M,1.500,N,2.8,K,A")
+    still = rmc(rest=",,150926")
+    assert one(still + vtg + gga())[9:] == (1500, 9000)
+    assert one(rmc(rest="0.7,,150926") + vtg + gga())[9:] == (700, 9000)
+    assert one(rmc(rest="0.7,10.0,150926") + vtg + gga())[9:] == (700, 1000)
+    for body in ("GNVTG,,T,,M,,N,,K,N", "GNVTG,x,T,,M,-1,N,,K,N", "GNVTG,400,T,,M,1", "GNVTG,"):
+        assert one(still + sentence(body) + gga())[9:] == (None, None), body
+    # It is its epoch's alone.
+    got = Fixes(still + vtg + gga() + rmc("081413.00", rest=",,150926") + gga("081413.00"))
+    assert [fix[9] for fix in got.told] == [1500, None]
+
+
+def test_zda_tells_the_day_of_its_epoch():
+    class Days(Fixes):
+        def epoch(self, p):
+            self.told.append(p.zda)
+
+    for body, day in (
+        ("081412.00,15,09,2026,00,00", 20711),
+        ("081412.00,15,09,2026,,", 20711),
+        ("081412.00,30,01,2007,00,00", 13543),
+        ("081411.00,15,09,2026,00,00", -1),
+        (",15,09,2026,00,00", -1),
+        ("081412.00,31,09,2026,00,00", -1),
+        ("081412.00,,,,00,00", -1),
+        ("081412.00,15,09,26,00,00", -1),
+        ("081412.00,15,09", -1),
+    ):
+        text = rmc() + sentence("GPZDA," + body) + gga() + epoch("081413.00")
+        assert Days(text).told == [day, -1], body
+
+
+def test_a_time_that_stands_still_is_told_once():
+    got = Fixes(epoch() + rmc("081412.50", "V") + epoch() + rmc("081412.60", "V") + epoch())
+    assert got.counts()[3:] == (1, 1) and got.parser.repeated == 2
+    assert not Fixes(sentence("GPRMC,,V,,,,,,,,,,N")).parser.timed
+    assert Fixes(rmc(status="V")).parser.timed
+
+
+def test_frames_are_passed_over():
+    inside = epoch("081413.00").encode()
+    for frame in (
+        ubx(b""),
+        ubx(b"$GNGGA,08"),
+        ubx(b"$"),
+        ubx(b"*00" * 9),
+        ubx(inside),
+        ubx(b"\xb5\x62\x05\x01\x02\x00" + inside),
+        ubx(bytes(504)),
+        ubx(bytes(504 - len(inside)) + inside),
+        casic(b""),
+        casic(inside + bytes(-len(inside) & 3)),
+        casic(b"\xff" * 500),
+        casic(b"$$$*" * 100),
+        ubx(inside) + casic(bytes(4)) + ubx(inside),
+    ):
+        for between in (
+            frame + epoch().encode(),
+            epoch().encode() + frame,
+            rmc().encode() + frame + gga().encode(),
+            # Between the bytes of a sentence, too.
+            rmc().encode()[:30] + frame + rmc().encode()[30:] + gga().encode(),
+            rmc().encode() + gga().encode()[:-4] + frame + gga().encode()[-4:],
+        ):
+            for size in (1, 5, 64, 512, 5000):
+                got = Fixes()
+                for i in range(0, len(between), size):
+                    got.feed(between[i : i + size])
+                got.parser.idle()
+                assert got.counts() == (2, 0, 0, 1, 0), (between, size)
+                assert got.parser.frames in (1, 3) and got.parser.fed == got.parser.used
+
+
+def test_what_only_looks_like_a_frame_swallows_nothing():
+    text = epoch().encode()
+    whole = ubx(bytes(300))
+    for noise in (
+        b"\xb5",
+        b"\xba",
+        b"\xb5\x62",
+        b"\xba\xce",
+        b"\xb5\xb5\x62\xba\xba\xce",
+        b"\xb5\x62\x01\x07",
+        b"\xb5\x62\x01\x07\x00\x00",
+        b"\xb5\x62\x01\x07\xf8\x01",
+        b"\xb5\x62\x01\x07\xf9\x01",
+        b"\xb5\x62\x01\x07\xff\xff",
+        b"\xba\xce\x00\x00\x01\x03",
+        b"\xba\xce\xf4\x01\x01\x03",
+        b"\xba\xce\x02\x00\x01\x03",
+        b"\xb5\x62\x01\x07\x40\x00" * 9,
+        whole[:-1],
+        whole[:200],
+        whole[:-1] + b"x",
+        casic(bytes(300))[:-1] + b"x",
+        b"\xb5" + whole,
+        whole[:100] + whole,
+    ):
+        data = noise + text + noise + text.replace(b"12.00", b"13.00")
+        for size in (1, 7, 64, 512, 5000):
+            got = Fixes()
+            for i in range(0, len(data), size):
+                got.feed(data[i : i + size])
+            got.parser.idle()
+            # The second epoch's checksums are another's, but its sentences were all seen.
+            assert got.counts() == (2, 2, 0, 1, 0), (noise, size, got.counts())
+            assert got.parser.fed == len(data)
+    # Quiet in the middle of a frame: what was held for it is read.
+    got = Fixes(b"\xb5\x62\x01\x07\xf8\x01" + text)
+    assert got.counts() == (2, 0, 0, 1, 0)
+    got.feed(b"\xb5").parser.idle()
+    got.feed(epoch("081413.00")).parser.idle()
+    assert got.counts() == (4, 0, 0, 2, 0)
+
+
+def test_bytes_in_sentences_are_counted():
+    got = Fixes(epoch() + sentence("PMTK010,001") + sentence("GPTXT,01"))
+    assert got.parser.fed == got.parser.used
+    got.feed("# a comment\r\n" + sentence("GPTXT,01", False))
+    assert got.parser.fed - got.parser.used == 13 + len(sentence("GPTXT,01"))
+
+
+def test_proprietary_sentences_are_skipped_in_order():
+    text = rmc()
+    for body in (
+        "PUBX,00,081350.00,4717.113210,N,00833.915187,E,546.589,G3,2.1,2.0,0.007,77.52,0.007,,"
+        "0.92,1.19,0.77,9,0,0",
+        "PUBX,03,02,23,-,,,45,010,29,U,195,07,48,026",
+        "PUBX,04,073731.00,091202,113851.00,1196,15D,1930035,-2660.664,43",
+        "PCAS66,1*",
+        "PCAS10,3",
+        "PQTMVERNO,LC29HAANR11A01S,2022/12/07,14:36:43",
+        "PQVERNO,R,L96NR01A03S,2018/07/30,04:17",
+        "PQ1PPS,W,4,100",
+        "PMTK001,220,3",
+        "PMTK010,002",
+        "PAIR001,066,0",
+        "PGRME,15.0,M,45.0,M,25.0,M",
+        "PSRF150,1",
+        "PTNLRMC,081412.00,A,1207.9999,S,07701.5678,W,1.5,90.0,150926,,,A",
+    ):
+        text += sentence(body.replace("*", ""))
+    got = Fixes(text + gga())
+    assert got.counts() == (16, 0, 0, 1, 0) and got.told == [one(epoch())]
+
+
 def _fed_under_lock(parser, data):
     gc.collect()
     micropython.heap_lock()
@@ -428,26 +660,35 @@ def test_no_allocation():
         told[0] += 1
 
     text = ""
-    for i in range(20):
+    for i in range(5):
         time = "0815%02d.%03d" % (i, i * 7)
         text += "$GP\x01" + gsa(2) + epoch(time) + gsa(3) + sentence("GLGSV,3,1,09,68,07", i % 5)
         text += sentence("PMTK,%d" % i) + "$GNGGA,0815\x02*" + "y" * 200
         text += rmc(time, "V", "9" * 80) + gga(time, "9999999999999.99999999999999,X,Z,Z")
+        text += gns(time) + gll(time) + sentence("GNVTG,90.0,T,,M,1.5,N,2.8,K,A")
+        text += sentence("GPZDA,%s,15,09,2026,00,00" % time)
+        text += sentence("GPGSV,2,1,07,01,53,280,36,03,29,301,24,04,55,223,37,08,38,166,16,1")
+        text += sentence("GPGSV,2,2,07,11,40,245,%d,999999999999,05,034,,14,-3,055,30,1" % i)
+        text += sentence("GPGSV,1,1,01,01,53,280,99999999999999999999,6")
     data = bytearray(text.encode())
+    for frame in (ubx(data[:150]), ubx(data[:500]), casic(bytes(240)), ubx(data[:99])[:-2]):
+        data += frame + gsa(3).encode()
+    text = None
     pieces = [data[i : i + 37] for i in range(0, len(data), 37)]
     parser = Parser(count)
     _fed_under_lock(parser, data)
-    assert parser.fixes == told[0] == 20 and parser.checksum_errors == 4
+    assert parser.fixes == told[0] == 5 and parser.checksum_errors == 1
+    assert parser.frames == 3 and parser.sky.count == 5 and parser.sky.odd
     parser.__init__(count)
     for piece in pieces:
         _fed_under_lock(parser, piece)
-    assert parser.fixes == 20 and told[0] == 40
+    assert parser.fixes == 5 and told[0] == 10
 
 
 def test_fuzz_bytes():
     """Random bytes out of what matters to the parser: never an exception, never a fix."""
     state = 12345
-    letters = b"$*,.\r\nGNRMCSAV0123456789-\x00\xff"
+    letters = b"$*,.\r\nGNRMCSAV0123456789-\x00\xff\xb5\x62\xba\xce"
     data = bytearray(64)
     parser = Parser()
     for _ in range(1500):
