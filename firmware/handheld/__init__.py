@@ -1,1 +1,13 @@
-"""The handheld's application. It never constructs hardware: it is handed a Board."""
+"""The handheld's application; boards hand it the hardware. Here: how modules leave the heap."""
+
+import gc
+import sys
+
+
+def forget(*names):
+    """Drop modules that are needed now and then: code loaded from files lives in the heap."""
+    for name in names:
+        if sys.modules.pop(name, None):
+            package, module = name.split(".")
+            delattr(sys.modules[package], module)
+    gc.collect()

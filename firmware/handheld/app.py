@@ -12,7 +12,7 @@ import sys
 from micropython import const
 from ronda_protocol import bounds, cbor, track
 
-from handheld import log
+from handheld import forget, log
 from handheld.battery import Battery
 from handheld.clock import Clock
 from handheld.gnss import Gnss
@@ -53,15 +53,6 @@ async def main(board):
     return report
 
 
-def _forget(*names):
-    """Drop modules that only a boot needs: code loaded from files lives in the heap."""
-    for name in names:
-        if sys.modules.pop(name, None):
-            package, module = name.split(".")
-            delattr(sys.modules[package], module)
-    gc.collect()
-
-
 class App:
     """The parts of one boot. `over` is set when the run is to end, `ended` says why."""
 
@@ -75,14 +66,16 @@ class App:
         self.log.open()
         self.config = self._config()
         self.trust = Trust(board)
+        self._packs, self._told_future = [], 0  # rows of the packs in force (packs.row_of)
+        self.gnss = Gnss(board, self.clock, self.log)
+        self.visits = Visits(board, self.clock, self.gnss, self.log)
+        self.battery = Battery(board, self.log)
+        self._set({})
         from handheld import packs
 
-        cases, self._packs = packs.take(self.trust, self.clock, self.log)
-        self._told_future = 0
-        self.gnss = Gnss(board, self.clock, self.log, self.config.get(4, 15))
-        self.visits = Visits(board, self.clock, self.gnss, self.log, cases)
+        for row, value in packs.take(self.trust, self.clock, self.log):
+            self._use(row, value)
         self.visits.open()
-        self.battery = Battery(board, self.log)
         self.sync = None
         if board.net is None:
             self._missing("net")
@@ -91,9 +84,13 @@ class App:
 
             # What open() has just sealed nobody can have seen before.
             born = int.from_bytes(head[:4], "big") if head[40:] == self.log.log_id else 0
-            self.sync = Sync(board, self.clock, self.log, self.trust, self.config, born)
-        _forget("handheld.packs", "handheld.recovery")
-        _forget("ronda_protocol.pack", "ronda_protocol.reading")
+            found = packs.arriving(board)
+            coming = found and [found[0], found[1], found[2], board.link_ms() - _LIVED_MS]
+            self.sync = Sync(
+                board, self.clock, self.log, self.trust, self.config, born, self._found, coming
+            )
+        forget("handheld.packs", "handheld.recovery", "ronda_protocol.pack")
+        forget("ronda_protocol.bodies", "ronda_protocol.reading")
 
     def tasks(self):
         """(name, function) of every task of this board."""
@@ -124,6 +121,47 @@ class App:
             pass
         self._missing("config")
         return {}
+
+    # --- packs ---
+
+    def _set(self, found):
+        """Settings: the handheld's own, the config pack's over them, defaults for the rest."""
+        config = dict(self.config)
+        config.update(found)
+        get = config.get
+        self.gnss.sample_ms = get(4, 15) * 1000 - 100
+        self.battery.ms = get(7, 15) * 60000
+        visits = self.visits
+        visits.dwell_s, visits.search_m = get(6, 0), get(8, 300)
+        visits.wait_s, visits.repeat_s = get(9, 120), get(10, 300)
+
+    def _use(self, row, value):
+        """Put a verified pack in force, or with value None its absence."""
+        kind = row[0]
+        self._packs = [found for found in self._packs if found[0] != kind]
+        if value is not None:
+            self._packs.append(row)
+        if kind == 2:  # CASES, CONFIG of ronda_protocol.pack, which is not kept
+            self.visits.cases = value
+        elif kind == 4:
+            self._set(value or {})
+
+    def _found(self, row, value):
+        """A pack has come: it is in force unless it is the site's and ours is there."""
+        if row[6] == "site" and row[0] != 1:
+            self._find(row)
+        else:
+            self._use(row, value)
+
+    def _find(self, row):
+        """Look again which pack of a type is in force."""
+        try:
+            from handheld import packs
+
+            found = packs.find(self.trust, self.clock, self.log, row[0], True)
+        finally:
+            forget("handheld.packs", "ronda_protocol.pack", "ronda_protocol.bodies")
+        self._use(*(found or (row, None)))
 
     # --- tasks ---
 
@@ -181,12 +219,12 @@ class App:
     def _check_time(self):
         """A pack that has ended is not used any more; one from the future is told (sim only)."""
         for found in list(self._packs):
-            kind, name, version, first, last = found
+            kind, name, version, first, last, mark, _ = found
             if not self.trust.in_time(first, last, self.clock.utc(), name):
-                self._packs.remove(found)
-                if kind == 2:  # CASES of ronda_protocol.pack, which is not kept
-                    self.visits.cases = None
-                self.log.event(track.PACK, [kind, name, version, 0, "time"])
+                self.log.event(track.PACK, [kind, name, version, 0, "time", mark])
+                self._use(found, None)
+                if kind != 1:
+                    self._find(found)
         future = self.trust.future[self._told_future :]
         if future:
             self._told_future += len(future)

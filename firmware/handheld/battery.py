@@ -9,7 +9,7 @@ class Battery:
     def __init__(self, board, log, minutes=15):
         self._board = board
         self._log = log
-        self._ms = minutes * 60000
+        self.ms = minutes * 60000
         self.last = None
 
     def read(self):
@@ -30,4 +30,4 @@ class Battery:
             return
         while True:
             self.note()
-            await self._board.sleep_ms(self._ms)
+            await self._board.sleep_ms(self.ms)

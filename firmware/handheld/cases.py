@@ -1,32 +1,57 @@
-"""The cases of today's round, from the body of a verified cases pack. Verifies nothing itself.
+"""The cases of today's round, read one at a time from their pack on flash. Checks no signature.
 
-Each case is kept as its CBOR, a fifth of what its dict takes.
+A round of two hundred would fill the heap, so what is kept of it is where it lies. Its hash is
+compared at each reading: littlefs gives back a flipped bit without a word.
 """
 
-from ronda_protocol import cbor
+import hashlib
 
-_NAMES = ("case_id", "portfolio", "creditor", "place", "order", "currency")
+from ronda_protocol import rounds
 
 
 class Cases:
-    """`version` of the pack, `round_id`, `as_of` and `expires_at` in unix seconds."""
+    """`version` of the pack, `round_id`, `as_of` and `expires_at` in unix seconds.
 
-    def __init__(self, body, version):
-        from ronda_protocol import pack  # the app drops it after the boot
+    path: the pack's file; at, length, sha256: its body. PackError: it is not what was signed, or
+    no round's set."""
 
-        self.version = version
-        self.round_id, self.as_of, self.expires_at, cases = pack.decode_cases(body)
-        cases.sort(key=lambda case: case["order"])
-        self._ids = [case["case_id"] for case in cases]
-        self._cases = [cbor.encode([case[name] for name in _NAMES]) for case in cases]
+    def __init__(self, path, at, length, sha256, version):  # noqa: PLR0917
+        self.path, self.version = path, version
+        self._at, self._length, self._sha256 = at, length, sha256
+        for item in self._each():
+            if type(item) is list:
+                self.round_id, self.as_of, self.expires_at, _ = item
+
+    def _each(self):
+        """Yield what rounds.read_cases does; PackError("hash") at the end."""
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as f:
+            f.seek(self._at)
+
+            def read(n):
+                data = f.read(n)
+                digest.update(data)
+                return data
+
+            yield from rounds.read_cases(read, self._length)
+        if digest.digest() != self._sha256:
+            raise rounds.PackError("hash")
 
     def ids(self):
         """Case ids in the order of the round."""
-        return self._ids
+        found = [(item["order"], item["case_id"]) for item in self._each() if type(item) is dict]
+        found.sort()
+        return [item[1] for item in found]
 
     def get(self, case_id):
-        """The case as a dict (case_id, portfolio, creditor, place, order, currency), or None."""
-        if case_id not in self._ids:
+        """The case as a dict (case_id, portfolio, creditor, place, order, currency), or None.
+
+        None too when the file cannot be read any more."""
+        found = None
+        try:
+            for item in self._each():
+                if type(item) is dict and item["case_id"] == case_id:
+                    found = item
+        except (OSError, rounds.PackError):
             return None
-        values = cbor.decode(self._cases[self._ids.index(case_id)])
-        return {_NAMES[i]: values[i] for i in range(6)}
+        return found

@@ -30,7 +30,7 @@ class Gnss:
         self._clock = clock
         self._log = log
         # Stamps are whole tenths: what a receiver calls 15 s may be 14.9 s here.
-        self._sample_ms = sample_s * 1000 - 100
+        self.sample_ms = sample_s * 1000 - 100
         self.parser = Parser(self._epoch)
         # The last fixes, in place: ms, lat, lon, hdop, satellites, kind, flags, speed, course,
         # altitude as the parser tells them.
@@ -173,7 +173,7 @@ class Gnss:
         fix[7] = parser.speed
         fix[8] = parser.course
         fix[9] = parser.altitude
-        if self._samples and ms - self._sampled < self._sample_ms:
+        if self._samples and ms - self._sampled < self.sample_ms:
             return
         full = self._samples % 4 == 0 or fix[6] != self._sampled_flags
         self._sampled = ms

@@ -286,19 +286,20 @@ class Log:
 
     # --- space ---
 
-    def room(self):
-        """Whether a new visit may begin: deletes what is receipted, oldest first, to make room."""
+    def room(self, blocks=_VISIT_BLOCKS):
+        """Whether so many blocks are free, by default what a new visit may begin with: deletes
+        what is receipted, oldest first, to make room."""
         self._free = self._blocks()
         self._looked = self.clock.ms()
         for chain in self.chains():
-            while self._free < _VISIT_BLOCKS and chain.evict():
+            while self._free < blocks and chain.evict():
                 self._free = self._blocks()
         for chain in list(self.past):
-            if self._free < _VISIT_BLOCKS and self.chain.head and _drop(chain):
+            if self._free < blocks and self.chain.head and _drop(chain):
                 self.past.remove(chain)
                 self._free = self._blocks()
         self._full(self._free < _VISIT_BLOCKS)
-        return not self.full
+        return self._free >= blocks
 
     def _blocks(self):
         """Free blocks; littlefs says 2^32-1 when it is over-full."""

@@ -1,22 +1,32 @@
-"""Packs on flash: read, verified against the trust pack, refused when older than one seen before.
+"""Packs on flash: read, verified, put in force; refused when older than one seen before.
 
-A pack lies whole in a file named for its type. Does not receive packs over the air. Needed at boot
-and at the bench only: the app drops this module afterwards, so nothing it returns may keep a class
-of it or of ronda_protocol.pack alive.
+One file a type for this handheld's own pack, one (`.site`) for the site's; its own wins. Receives
+nothing over the air (inbox does). Needed at boot, at the bench and when a pack comes: whoever
+imports it drops it afterwards, so nothing returned may keep a class of it or of
+ronda_protocol.pack alive.
 """
 
+import hashlib
 import os
 
 from micropython import const
 from ronda_protocol import cbor, cose, p256, pack, track
 
-_MAX = const(16384)
+_HEAD = const(1024)
+_KINDS = (pack.TRUST, pack.CASES, pack.CONFIG)
+_MOST = (0, 8192, 61440, 0, 512)  # bytes of a body, by type
 _VERSIONS = "versions"
+_COMING = "coming"
 
 
 def folder(board):
     """Where packs lie."""
     return board.storage + "/packs/"
+
+
+def coming(board):
+    """The file of the pack that is arriving, or has arrived and is not verified."""
+    return folder(board) + _COMING
 
 
 def replace(path, data):
@@ -26,112 +36,250 @@ def replace(path, data):
     os.rename(path + ".new", path)
 
 
-def read(board, pack_type, data=None):
-    """The parsed pack of that type, from its file or from `data`; PackError, also "missing"."""
-    if data is None:
-        path = folder(board) + pack.TYPE_NAMES[pack_type]
-        try:
-            if os.stat(path)[6] > _MAX:
-                raise pack.PackError("too-big")
-            with open(path, "rb") as f:
-                data = f.read()
-        except OSError:
-            raise pack.PackError("missing")
-    found = pack.parse(data, _MAX)
-    if found.manifest.pack_type != pack_type:
-        raise pack.PackError("type")
-    return found
-
-
-def admit(board, device, manifest, keep):
-    """Refuse a pack for another device, or older than the newest seen of its type, scope, name.
-
-    keep: remember its version, which must be on flash by then: a cut would leave an older one
-    that is refused. Whether it is new here."""
-    if manifest.scope not in (pack.SITE, device):
-        raise pack.PackError("scope")
-    if manifest.requires:
-        raise pack.PackError("requires")
-    path = folder(board) + _VERSIONS
-    name = "%d/%s/%s" % (manifest.pack_type, manifest.scope, manifest.name)
+def drop(board):
+    """Delete the pack that was arriving."""
     try:
-        with open(path, "rb") as f:
+        os.remove(coming(board))
+    except OSError:
+        pass  # there is none, or the next one overwrites it
+
+
+def head(f):
+    """(COSE_Sign1, manifest, where the body begins) of an open pack file. PackError."""
+    data = f.read(_HEAD)
+    try:
+        sign1, at = cose.parse_first(data)
+        manifest = pack.Manifest.parse(sign1.payload)
+        (major, n), at = cbor.head(data, at)
+    except cose.CoseError as error:
+        raise pack.PackError("cose-" + error.code)
+    except cbor.CborError as error:
+        raise pack.PackError("cbor-" + error.code)
+    if major != 2:
+        raise pack.PackError("body")
+    if n != manifest.length:
+        raise pack.PackError("length")
+    return sign1, manifest, at
+
+
+def row_of(sign1, manifest):
+    """What outlives this module: [type, name, version, not before, not after, the manifest hash's
+    first bytes, scope]."""
+    return [
+        manifest.pack_type,
+        manifest.name,
+        manifest.version,
+        manifest.not_before,
+        manifest.not_after,
+        pack.manifest_hash(sign1)[:8],
+        manifest.scope,
+    ]
+
+
+def arriving(board):
+    """(manifest hash, bytes of the body that are there, length, row) of the pack that is arriving,
+    or None. What is no beginning of a pack is deleted."""
+    try:
+        with open(coming(board), "rb") as f:
+            sign1, manifest, at = head(f)
+        have = os.stat(coming(board))[6] - at
+        if have <= manifest.length:
+            return pack.manifest_hash(sign1), have, manifest.length, row_of(sign1, manifest)
+    except OSError:
+        return None
+    except pack.PackError:
+        pass
+    drop(board)
+    return None
+
+
+def _versions(board):
+    """Newest version seen by "type/scope/name"."""
+    try:
+        with open(folder(board) + _VERSIONS, "rb") as f:
             seen = cbor.decode(f.read())
-        last = seen.get(name, 0) + 0
-    except (OSError, ValueError, AttributeError, TypeError):
-        seen, last = {}, 0  # none yet; whoever can damage it can also put an old one back
+        if type(seen) is dict and all([type(seen[key]) is int for key in seen]):
+            return seen
+    except (OSError, ValueError):
+        pass  # none yet; whoever can damage it can also put an old one back
+    return {}
+
+
+def _key(kind, scope, name):
+    return "%d/%s/%s" % (kind, scope, name)
+
+
+def admit(trust, manifest):
+    """Refuse a pack that is not for this handheld, or older than the newest seen of its type,
+    scope and name; whether it is newer. Verifies nothing. PackError: type, scope, name, too-big,
+    requires, old."""
+    kind = manifest.pack_type
+    if kind not in _KINDS:
+        raise pack.PackError("type")
+    own = manifest.scope == trust.device and kind != pack.TRUST
+    if manifest.scope != pack.SITE and not own:
+        raise pack.PackError("scope")
+    if manifest.name != pack.TYPE_NAMES[kind]:
+        raise pack.PackError("name")
+    if manifest.length > _MOST[kind]:
+        raise pack.PackError("too-big")
+    seen = _versions(trust.board)
+    for needed, name, lowest in manifest.requires:
+        scopes = (pack.SITE, trust.device)
+        if max([seen.get(_key(needed, scope, name), 0) for scope in scopes]) < lowest:
+            raise pack.PackError("requires")
+    last = seen.get(_key(kind, manifest.scope, manifest.name), 0)
     if manifest.version < last:
         raise pack.PackError("old")
-    if not keep or manifest.version == last:
-        return False
-    seen[name] = manifest.version
-    try:
-        replace(path, cbor.encode(seen))
-    except OSError:
-        pass  # no room: a later boot remembers it
-    return True
+    return manifest.version > last
 
 
-def load_trust(trust, data=None):
-    """See Trust.load."""
-    board = trust.board
-    found = read(board, pack.TRUST, data)
-    manifest = found.manifest
-    root, keys = pack.decode_trust(found.body)
-    if cose.thumbprint(root) != board.nv.get("root"):
-        raise pack.PackError("root")
-    if not cose.verify(found.sign1, root, p256.verify):
-        raise pack.PackError("signature")
-    fresh = admit(board, trust.device, manifest, data is None)
-    trust.window, trust.keys = [manifest.not_before, manifest.not_after], keys
-    return manifest, fresh
-
-
-def load(board, trust, clock, pack_type, data=None):
-    """(pack, whether its version is new here): of a type, not trust, verified.
-
-    From its file, or from `data` without keeping it. PackError: missing, type, scope, requires,
-    old, signer (unknown, revoked, wrong role, not valid now), signature, time (the pack's own
-    validity), and those of ronda_protocol.pack."""
-    found = read(board, pack_type, data)
+def authenticate(trust, clock, sign1, manifest):
+    """PackError: signer (unknown, revoked, wrong role, not valid now), signature, time."""
     now = clock.utc() if clock.trusted() else None
-    public = trust.key(found.sign1.kid, pack.role_for(pack_type), now)
+    role = pack.role_for(manifest.pack_type)
+    public = trust.key(sign1.kid, role, now) if role else trust.root
     if public is None:
         raise pack.PackError("signer")
-    if not cose.verify(found.sign1, public, p256.verify):
+    if not cose.verify(sign1, public, p256.verify):
         raise pack.PackError("signature")
-    manifest = found.manifest
-    name = pack.TYPE_NAMES[pack_type]
-    if not trust.in_time(manifest.not_before, manifest.not_after, now, name):
+    if not trust.in_time(manifest.not_before, manifest.not_after, now, manifest.name):
         raise pack.PackError("time")
-    return found, admit(board, trust.device, manifest, data is None)
+
+
+def load(trust, clock, kind, path=None):
+    """(row, value, whether its version is new here) of a pack in a file, verified; its own one by
+    default. Value: what Trust.use takes; Cases; settings by key.
+
+    PackError: missing, those of admit and authenticate, root, expired, memory, and those of
+    ronda_protocol.pack."""
+    path = path or folder(trust.board) + pack.TYPE_NAMES[kind]
+    try:
+        size = os.stat(path)[6]
+        with open(path, "rb") as f:
+            sign1, manifest, at = head(f)
+            if at + manifest.length != size:
+                raise pack.PackError("cbor-truncated" if at + manifest.length > size else "body")
+            if manifest.pack_type != kind:
+                raise pack.PackError("type")
+            fresh = admit(trust, manifest)
+            if kind == pack.TRUST:
+                value = _trust(trust, sign1, manifest, _body(f, at, manifest))
+            else:
+                authenticate(trust, clock, sign1, manifest)
+                if kind == pack.CONFIG:
+                    value = pack.decode_config(_body(f, at, manifest))
+                else:
+                    value = _cases(clock, path, at, manifest)
+    except OSError:
+        raise pack.PackError("missing")
+    except MemoryError:
+        raise pack.PackError("memory")
+    return row_of(sign1, manifest), value, fresh
+
+
+def _body(f, at, manifest):
+    f.seek(at)
+    data = f.read(manifest.length)
+    if hashlib.sha256(data).digest() != manifest.sha256:
+        raise pack.PackError("hash")
+    return data
+
+
+def _trust(trust, sign1, manifest, body):
+    root, keys = pack.decode_trust(body)
+    if cose.thumbprint(root) != trust.board.nv.get("root"):
+        raise pack.PackError("root")
+    if not cose.verify(sign1, root, p256.verify):
+        raise pack.PackError("signature")
+    return [manifest.not_before, manifest.not_after], keys, root
+
+
+def _cases(clock, path, at, manifest):
+    from handheld.cases import Cases
+
+    cases = Cases(path, at, manifest.length, manifest.sha256, manifest.version)
+    if clock.trusted() and clock.utc() >= cases.expires_at:
+        raise pack.PackError("expired")
+    return cases
+
+
+def holds(trust, sign1, manifest):
+    """Whether the pack in its place on flash is this very one."""
+    try:
+        with open(_place(trust.board, manifest.pack_type, manifest.scope), "rb") as f:
+            return pack.manifest_hash(head(f)[0]) == pack.manifest_hash(sign1)
+    except (OSError, pack.PackError):
+        return False
+
+
+def _place(board, kind, scope):
+    """A pack's file; the site's cases and settings lie beside this handheld's own."""
+    path = folder(board) + pack.TYPE_NAMES[kind]
+    return path + ".site" if kind != pack.TRUST and scope == pack.SITE else path
+
+
+def adopt(trust, clock):
+    """Verify the pack that has arrived and put it in its place: (row, value). Old or new survives
+    a power cut. PackError, OSError: nothing but its own file was touched."""
+    board = trust.board
+    path = coming(board)
+    with open(path, "rb") as f:
+        kind = head(f)[1].pack_type
+    row, value, _ = load(trust, clock, kind, path)
+    place = _place(board, kind, row[6])
+    os.rename(path, place)
+    if kind == pack.TRUST:
+        trust.use(value)
+    elif kind == pack.CASES:
+        value.path = place  # type: ignore
+    return row, value
+
+
+def settle(board, log, row):
+    """Tell the log that a pack is in force, then remember its version; again after a cut."""
+    kind, name, version, _, _, mark, scope = row
+    if log.event(track.PACK, [kind, name, version, 1, "", mark]) is None:
+        return
+    seen = _versions(board)
+    seen[_key(kind, scope, name)] = version
+    try:
+        replace(folder(board) + _VERSIONS, cbor.encode(seen))
+    except OSError:
+        pass  # no room: a later boot remembers it
+
+
+def find(trust, clock, log, kind, again=False):
+    """(row, value) of the pack of a type that is in force, or None. What is new is an event; so is
+    what is refused, and missing trust and cases, unless we look `again`."""
+    missing = kind != pack.CONFIG and not again
+    for scope in ("", pack.SITE):
+        try:
+            row, value, fresh = load(trust, clock, kind, _place(trust.board, kind, scope))
+        except pack.PackError as error:
+            if error.code != "missing" and not again:
+                missing = False
+                log.event(track.PACK, [kind, pack.TYPE_NAMES[kind], 0, 0, error.code])
+        else:
+            if fresh:
+                settle(trust.board, log, row)
+            return row, value
+        if kind == pack.TRUST:
+            break
+    if missing:
+        log.event(track.PART_MISSING, [pack.TYPE_NAMES[kind]])
+    return None
 
 
 def take(trust, clock, log):
-    """At boot: (Cases or None, [[type, name, version, not before, not after]...]).
-
-    What is refused, missing or new is an event; the rest goes on without it."""
-    from handheld.cases import Cases
-
-    cases, taken, kind = None, [], pack.TRUST
-    try:
-        manifest, fresh = trust.load()
-        _taken(manifest, fresh, taken, log)
-        kind = pack.CASES
-        found, fresh = load(trust.board, trust, clock, kind)
-        cases = Cases(found.body, found.manifest.version)
-        _taken(found.manifest, fresh, taken, log)
-    except pack.PackError as error:
-        name = pack.TYPE_NAMES[kind]
-        if error.code == "missing":
-            log.event(track.PART_MISSING, [name])
-        else:
-            log.event(track.PACK, [kind, name, 0, 0, error.code])
-    return cases, taken
-
-
-def _taken(manifest, fresh, taken, log):
-    kind, name, version = manifest.pack_type, manifest.name, manifest.version
-    taken.append([kind, name, version, manifest.not_before, manifest.not_after])
-    if fresh:
-        log.event(track.PACK, [kind, name, version, 1, ""])
+    """At boot: (row, value) of each pack in force. Without trust none is."""
+    found = []
+    for kind in _KINDS:
+        one = find(trust, clock, log, kind)
+        if one:
+            found.append(one)
+            if kind == pack.TRUST:
+                trust.use(one[1])
+        elif kind == pack.TRUST:
+            break
+    return found

@@ -77,18 +77,24 @@ def configure(board, config):
 
 
 def install(board, device, trust_pack, cases_pack=None):
-    """Verify packs against the pinned root, then put them on flash; refused, nothing changes."""
-    trust = Trust(board, device)
-    try:
-        trust.load(trust_pack)
-        if cases_pack is not None:
-            packs.load(board, trust, _NoClock(), pack.CASES, cases_pack)
-    except pack.PackError as error:
-        raise ProvisionError(error.code)
+    """Verify packs against the pinned root, then put them on flash; refused, none is changed."""
     try:
         os.mkdir(board.storage + "/packs")
     except OSError:
         pass  # it is there, or the next line says what is wrong
-    packs.replace(packs.folder(board) + "trust", trust_pack)
-    if cases_pack is not None:
-        packs.replace(packs.folder(board) + "cases", cases_pack)
+    trust, clock = Trust(board, device), _NoClock()
+    try:
+        packs.replace(packs.coming(board), trust_pack)
+        _, found, _ = packs.load(trust, clock, pack.TRUST, packs.coming(board))
+        if cases_pack is not None:
+            trust.use(found)
+            packs.replace(packs.coming(board), cases_pack)
+            packs.load(trust, clock, pack.CASES, packs.coming(board))
+            packs.replace(packs.coming(board), trust_pack)
+        packs.adopt(trust, clock)
+        if cases_pack is not None:
+            packs.replace(packs.coming(board), cases_pack)
+            packs.adopt(trust, clock)
+    except pack.PackError as error:
+        packs.drop(board)
+        raise ProvisionError(error.code)

@@ -3,7 +3,8 @@
 A PUBACK releases nothing (trust.md, fact 1): only a receipt does, verified against the trust pack,
 for this device, for a log that is on this flash, reaching a hash of that log's own chain. What
 arrives otherwise is counted in `refused` by reason and changes nothing. Leaves MQTT's packets to
-mqtt.py and the files to log.py; knows no packs on the move and answers no resend request.
+mqtt.py, the files to log.py, and packs and resend requests to inbox.py, which is there only while
+one of them is being looked at.
 
 All times here are link time (wall time), never the device's: see protocol.md, Time.
 """
@@ -14,7 +15,7 @@ import gc
 from micropython import const
 from ronda_protocol import cose, p256, receipt, signed, track
 
-from handheld import mqtt
+from handheld import forget, mqtt
 
 _WINDOW = const(4)  # segments published and without a receipt at any one time
 _RESEND_MS = const(60000)
@@ -87,9 +88,13 @@ class _Lane:
                 del self.sent[seq]
 
     def keep(self, found):
-        """Take a receipt's ranges and dispositions."""
-        released = self.chain.released
-        self.kept = [item[:2] for item in found.ranges]
+        """Take a receipt's ranges and dispositions. A range counts if it ends in our own hash: of
+        a clone's segments nothing is had that is ours."""
+        chain, kept, released = self.chain, [], self.chain.released
+        for first, last, digest in found.ranges:
+            if [first, last] in self.kept or chain.hash_at(last) == digest:
+                kept.append([first, last])
+        self.kept = kept
         for item in found.dispositions:
             _add(self.held, item[0])
         self.held = [span for span in self.held if span[1] > released]
@@ -101,12 +106,15 @@ class Sync:
     """One per app. `born`: highest seq sealed before this boot, None = all there are now.
 
     config: {1 host, 2 port, 3 topic root}. Counters: published, repeated, receipts, links; refused
-    {reason: count} for everything on the downlink that changed nothing.
+    {reason: count} for everything on the downlink that changed nothing. `on_pack(row, value)` is
+    called when a pack was put in force (packs.load); `coming` is inbox's, and so is the rest.
     """
 
-    def __init__(self, board, clock, log, trust, config, born=None):  # noqa: PLR0917
-        self._board, self._clock, self._log = board, clock, log
-        self._trust, self._config = trust, config
+    def __init__(  # noqa: PLR0917
+        self, board, clock, log, trust, config, born=None, on_pack=None, coming=None
+    ):
+        self.board, self.clock, self.log = board, clock, log
+        self.trust, self._config = trust, config
         self._device = device = board.ident.device_id
         self._topic = config[3] + "/%s/" + device
         self._down = (self._topic % "down").encode()
@@ -120,25 +128,28 @@ class Sync:
         self._backoff = 1000
         self.published = self.repeated = self.receipts = self.links = 0
         self.refused = {}
+        self.coming, self.on_pack, self.want = coming, on_pack, None
+        self.told, self.told_at = [], 0
+        self.again = self.asked_at = None  # [lane, next seq, last, first] asked for again
 
     # --- the link ---
 
     async def run(self):
         """For ever: connect, publish, await receipts; reconnect with jittered back-off."""
-        net = self._board.net
+        net = self.board.net
         watcher = asyncio.create_task(self._follow_link())
         try:
             while True:
                 while not net.up():
                     self._retry.clear()
                     await self._retry.wait()
-                since = self._board.link_ms()
+                since = self.board.link_ms()
                 try:
                     await self._client.serve(self._work)
                 except mqtt.MqttError as error:
                     self._ended(error.code)
                 gc.collect()
-                if self._board.ticks_diff(self._board.link_ms(), since) >= _BACKOFF_MAX_MS:
+                if self.board.ticks_diff(self.board.link_ms(), since) >= _BACKOFF_MAX_MS:
                     self._backoff = 1000
                 if net.up():
                     await self._pause()
@@ -148,17 +159,17 @@ class Sync:
     def _ended(self, code):
         self._open = False
         self._changed()
-        self._board.tell("link", {"up": False, "code": code})
+        self.board.tell("link", {"up": False, "code": code})
         error, self._client.error = self._client.error, None
-        if error and self._board.ident.profile == "sim":
+        if error and self.board.ident.profile == "sim":
             import sys
 
             sys.print_exception(error, sys.stderr)  # type: ignore
 
     async def _follow_link(self):
         while True:
-            await self._board.net.wait_change()
-            if self._board.net.up():
+            await self.board.net.wait_change()
+            if self.board.net.up():
                 self._backoff = 1000
                 self._retry.set()
             else:
@@ -168,7 +179,7 @@ class Sync:
         """Back-off: 1 s doubling to 60 s, times 0.5 to 1.5; the link's return ends it."""
         ms = self._backoff
         self._backoff = min(2 * ms, _BACKOFF_MAX_MS)
-        ms = ms // 2 + (ms * int.from_bytes(self._board.entropy(2), "big") >> 16)
+        ms = ms // 2 + (ms * int.from_bytes(self.board.entropy(2), "big") >> 16)
         self._retry.clear()
         timer = asyncio.create_task(self._alarm(ms))
         try:
@@ -177,7 +188,7 @@ class Sync:
             timer.cancel()
 
     async def _alarm(self, ms):
-        await self._board.link_sleep_ms(ms)
+        await self.board.link_sleep_ms(ms)
         self._retry.set()
 
     def _scan(self):
@@ -185,7 +196,7 @@ class Sync:
         owed, chosen, seq = 0, None, None
         for lane in self._lanes:
             lane.forget_released()
-            count, found = lane.scan(self._board, _WINDOW - owed)
+            count, found = lane.scan(self.board, _WINDOW - owed)
             owed += count
             if found is not None and chosen is None:
                 chosen, seq = lane, found
@@ -195,15 +206,15 @@ class Sync:
         """Tell the board how much we wait for, and look again whether something is due."""
         n = self._client.waiting
         if self._open:
-            n += self._scan()[0]
+            n += self._scan()[0] + (self.again is not None)
         if n != self._outstanding:
             self._outstanding = n
-            self._board.link_outstanding(n)
-        self._log.sealed.set()
+            self.board.link_outstanding(n)
+        self.log.sealed.set()
 
     async def _work(self):
-        client, config, log = self._client, self._config, self._log
-        stream = await self._board.net.connect(config[1], config[2])
+        client, config, log = self._client, self._config, self.log
+        stream = await self.board.net.connect(config[1], config[2])
         await client.connect(stream, self._topic % "state", '{"online":false}')
         for pid in list(client.unacked):
             lane, seq = client.unacked[pid]
@@ -212,20 +223,29 @@ class Sync:
         for lane in self._lanes:
             for state in lane.sent.values():
                 state[0] = state[2] = None  # on a new link everything is published again
+        if self.again:  # what had no PUBACK went with the last link
+            self.again[1] = max(self.again[3], self.again[1] - _WINDOW)
+        if self.coming:
+            self.want = self.coming[0][:8].hex(), self.coming[1]
         await client.subscribe(self._down)
         self._open, said = True, None
         self.links += 1
-        self._board.tell("link", {"up": True})
+        self.board.tell("link", {"up": True})
         while True:
             log.sealed.clear()
             owed, lane, seq = self._scan()
-            now = log.head, log.unsent()
+            now = log.head, log.unsent(), self.want
             if lane:
                 await self._publish(lane, seq)
             elif said is None or (said != now and not owed):
                 # Said once at the start, then whenever it has become quiet again.
                 said = now
-                await self._say('{"online":true,"seq":%d,"unsent":%d}' % now)
+                text = '{"online":true,"seq":%d,"unsent":%d' % now[:2]
+                if now[2]:
+                    text += ',"pack":"%s","at":%d' % now[2]
+                await self._say(text + "}")
+            elif self.again and client.waiting < _WINDOW:
+                await self._publish_again()
             else:
                 self._changed()
                 log.sealed.clear()
@@ -241,7 +261,7 @@ class Sync:
             await self._client.disconnect()
 
     async def _publish(self, lane, seq):
-        now = lane.asked_at = self._board.link_ms()
+        now = lane.asked_at = self.board.link_ms()
         data = lane.chain.read(seq)
         if data is None:
             self._declare_lost(lane, seq)
@@ -257,60 +277,119 @@ class Sync:
         self.published += 1
         await self._client.publish(self._topic % "up", data, (self._lanes.index(lane), seq))
 
+    async def _publish_again(self):
+        """One segment of those asked for again: from grace, or declared lost with its like."""
+        lane, seq, last, _ = self.again
+        first = gone = seq
+        while gone <= last:
+            data = lane.chain.read(gone)
+            if data:
+                break
+            oldest = lane.chain.firsts[0] if lane.chain.firsts else last + 1
+            gone = max(gone + 1, min(oldest, last + 1))  # nothing older is there
+        if gone > first:
+            self._lost(lane, first, gone - 1, "gone")
+        self.again[1] = gone + 1
+        if gone >= last:
+            self.again = None
+        if gone <= last:
+            self.published += 1
+            self.repeated += 1
+            await self._client.publish(self._topic % "up", data, (self._lanes.index(lane), gone))
+
     def _declare_lost(self, lane, seq):
         """An unreadable segment becomes an event of the signed log: the gateway need not wait."""
         for span in lane.lost:
             if span[0] <= seq <= span[1]:
                 return
         _add(lane.lost, seq, True)
-        lost = [seq, seq, "unreadable"]
+        self._lost(lane, seq, seq, "unreadable")
+
+    def _lost(self, lane, first, last, reason):
+        lost = [first, last, reason]
         if lane is not self._lanes[-1]:
             lost.append(lane.chain.log_id)
-        self._log.event(track.LOST, lost)
+        self.log.event(track.LOST, lost)
 
     # --- the downlink ---
 
     async def _message(self, topic, payload):
         """A downlink message; returns when what it says is on flash. OSError: it is not."""
         try:
-            code = self._receipt(payload) if topic == self._down else "topic"
+            code = self._take(payload) if topic == self._down else "topic"
         except ValueError as error:
             code = getattr(error, "code", "value")
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
         self._changed()
 
-    def _receipt(self, data):
-        """Verify one receipt and do what it says; the reason when it may do nothing."""
+    def _take(self, data):
+        """Do what a message says; the reason when nothing came of it."""
+        if data[:1] == b"\x83":
+            return self._seldom("more", data)
         sign1 = cose.parse(data)
-        if signed.message(sign1.payload) != signed.RECEIPT:
-            return "kind"
+        kind = signed.message(sign1.payload)
+        if kind == signed.RECEIPT:
+            return self._receipt(sign1)
+        if kind == signed.MANIFEST:
+            return self._seldom("begin", data)
+        return self._seldom("ask", data) if kind == signed.RESEND else "kind"
+
+    def _seldom(self, what, data):
+        gc.collect()
+        try:
+            from handheld import inbox
+
+            return getattr(inbox, what)(self, data)
+        except MemoryError:
+            return "memory"
+        finally:
+            forget("handheld.inbox", "handheld.packs", "ronda_protocol.pack")
+            forget("ronda_protocol.chunk", "ronda_protocol.bodies")
+
+    def lane(self, log_id):
+        """The lane of a log, or None."""
+        for lane in self._lanes:
+            if lane.chain.log_id == log_id:
+                return lane
+        return None
+
+    def gateways(self, sign1):
+        """Why a message is not a gateway's, or None: signer, signature."""
+        now = self.clock.utc() if self.clock.trusted() else None
+        public = self.trust.key(sign1.kid, _GATEWAY, now)
+        if public is None:
+            return "signer"
+        return None if cose.verify(sign1, public, p256.verify) else "signature"
+
+    def _receipt(self, sign1):
+        """Verify one receipt and do what it says; the reason when it may do nothing."""
         found = receipt.decode_receipt(sign1.payload)
         if found.device != self._device:
             return "device"
-        for lane in self._lanes:
-            if lane.chain.log_id == found.log_id:
-                break
-        else:
+        lane = self.lane(found.log_id)
+        if not lane:
             return "log"
         chain, upto = lane.chain, found.upto
         if upto > chain.head:
             return "ahead"
-        if upto < chain.released or upto == chain.released and not lane.sent:
+        # A restored gateway knows less than it receipted, and what it has since in ranges.
+        news = found.ranges or lane.sent and upto == chain.released
+        if upto <= chain.released and not news:
             return "old"
-        now = self._clock.utc() if self._clock.trusted() else None
-        public = self._trust.key(sign1.kid, _GATEWAY, now)
-        if public is None:
-            return "signer"
-        if not cose.verify(sign1, public, p256.verify):
-            return "signature"
-        if upto > chain.released and not self._log.release(upto, found.head, found.log_id):
+        code = self.gateways(sign1)
+        if code:
+            return code
+        if upto > chain.released:
+            if not self.log.release(upto, found.head, found.log_id):
+                return "chain"
+        elif upto and chain.hash_at(upto) not in (None, found.head):
             return "chain"
         self._accept(lane, found)
         return None
 
     def _accept(self, lane, found):
-        board, now = self._board, self._board.link_ms()
+        board, now = self.board, self.board.link_ms()
         self.receipts += 1
         self._backoff = 1000
         age = _FRESH_MS
@@ -323,7 +402,7 @@ class Sync:
         # A receipt may have waited in the broker for days: its time counts only if it answers
         # something that did not exist a minute ago.
         if age < _FRESH_MS:
-            event = self._clock.on_gateway(found.now, age // 1000 + 1)
+            event = self.clock.on_gateway(found.now, age // 1000 + 1)
             if event:
-                self._log.event(*event)
-        board.tell("receipt", {"upto": found.upto, "unsent": self._log.unsent()})
+                self.log.event(*event)
+        board.tell("receipt", {"upto": found.upto, "unsent": self.log.unsent()})

@@ -2,7 +2,7 @@
 
 The root's thumbprint is in `nv` since provisioning; everything else is learnt from the one pack.
 Revoking and rotating is the root's business, done by a pack with a higher version. Reading and
-verifying the pack is packs.py's, which is needed at boot only.
+verifying the pack is packs.py's, which is not always there.
 """
 
 from micropython import const
@@ -11,7 +11,7 @@ _SKEW_S = const(120)  # a clock this far behind the signer's does not make anyth
 
 
 class Trust:
-    """No key is believed until load() succeeded. `future`: names of what was accepted although
+    """No key is believed before use(). `future`: names of what was accepted although
     it is not valid yet (profile sim only): the app writes them to the log.
 
     device: whose scope counts, the board's own unless it is just being provisioned."""
@@ -21,15 +21,12 @@ class Trust:
         self.device = device or board.ident.device_id
         self.window = None  # [not before, not after] of the trust pack
         self.keys = []  # [kid, public key, role, not before, not after, revoked]
+        self.root = None  # the root's public key, which the trust pack told and nv pins
         self.future = []
 
-    def load(self, data=None):
-        """Verify the pack on flash (or `data`, without keeping it); (manifest, whether it is new).
-
-        PackError: nothing changed."""
-        from handheld import packs
-
-        return packs.load_trust(self, data)
+    def use(self, found):
+        """Believe a verified trust pack: (window, keys, root), as packs.load gives it."""
+        self.window, self.keys, self.root = found
 
     def in_time(self, first, last, now, name):
         """Whether `now` (unix seconds, None = no trusted time) is in [first, last].

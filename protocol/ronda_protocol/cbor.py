@@ -186,7 +186,8 @@ def _text(raw: bytes) -> str:
     return str(raw, "utf-8")
 
 
-def _head(out: bytearray, major: int, n: int) -> None:
+def put_head(out: bytearray, major: int, n: int) -> None:
+    """Append the head of an item: its major type (in the three high bits) and argument."""
     if n < 24:
         out.append(major | n)
         return
@@ -204,11 +205,11 @@ def _put(out: bytearray, value: "Any", depth: int) -> None:
         if not -1 << 64 <= value < 1 << 64:
             raise CborError("range")
         if value < 0:
-            _head(out, 0x20, -1 - value)
+            put_head(out, 0x20, -1 - value)
         else:
-            _head(out, 0, value)
+            put_head(out, 0, value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        _head(out, 0x40, len(value))
+        put_head(out, 0x40, len(value))
         out.extend(value)
     elif isinstance(value, str):
         try:
@@ -216,7 +217,7 @@ def _put(out: bytearray, value: "Any", depth: int) -> None:
         except UnicodeError:
             raise CborError("utf8")
         _text(raw)
-        _head(out, 0x60, len(raw))
+        put_head(out, 0x60, len(raw))
         out.extend(raw)
     else:
         _put_nested(out, value, depth - 1)
@@ -226,11 +227,11 @@ def _put_nested(out: bytearray, value: "Any", depth: int) -> None:
     if depth < 0:
         raise CborError("depth")
     if isinstance(value, (list, tuple)):
-        _head(out, 0x80, len(value))
+        put_head(out, 0x80, len(value))
         for item in value:
             _put(out, item, depth)
     elif isinstance(value, dict):
-        _head(out, 0xA0, len(value))
+        put_head(out, 0xA0, len(value))
         pairs: list[tuple[bytes, Any]] = []
         for key in value:
             if key is True or key is False or not isinstance(key, (int, str)):
@@ -243,7 +244,7 @@ def _put_nested(out: bytearray, value: "Any", depth: int) -> None:
     elif isinstance(value, Tagged):
         if value.tag != 18:
             raise CborError("tag")
-        _head(out, 0xC0, 18)
+        put_head(out, 0xC0, 18)
         _put(out, value.value, depth)
     else:
         raise CborError("float" if isinstance(value, float) else "type")

@@ -228,7 +228,12 @@ async def test_a_pack_is_applied_once_and_used_until_it_ends():
     assert (await board.ask("check_in", case_id="c-1"))["code"] in ("no_cases", "cases_expired")
     await board.over(task)
     told = [data for code, data in events(board) if code == track.PACK]
-    assert told == [[1, "trust", 3, 1, ""], [2, "cases", 3, 1, ""], [2, "cases", 3, 0, "time"]]
+    assert [data[:5] for data in told] == [
+        [1, "trust", 3, 1, ""],
+        [2, "cases", 3, 1, ""],
+        [2, "cases", 3, 0, "time"],
+    ]
+    assert told[1][5] == told[2][5] != told[0][5] and len(told[0][5]) == 8
 
 
 async def test_the_simulator_flags_packs_from_the_future():

@@ -15,6 +15,7 @@ from ronda_protocol import cbor, cose, pack, receipt, segment, signed, track
 from script_broker import Broker, LinkTime, publish
 
 gc.threshold(100000)  # as firmware/main.py does: hours of link time must not scatter the heap
+HEAP = "1m"  # sources, compiled in the VM
 NOW = 1789473600
 CONFIG = {1: "broker", 2: 1883, 3: "ronda/lima"}
 DOWN = b"ronda/lima/down/prueba-01"
@@ -321,7 +322,7 @@ def mutations(rig):
         "no hash": changed(5, None),
         "upto as text": changed(4, "3"),
         "upto negative": changed(4, -3),
-        "a resend request": cose.sign(resend, GATEWAY),
+        "a stranger's resend request": cose.sign(resend, STRANGER),
         "a segment of ours": rig.log.read(3),
         "another kind": changed(0, signed.MANIFEST),
         "cut": good[:-1],
