@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -74,6 +75,9 @@ _RESULTS: pytest.StashKey[dict[str, list[dict[str, str]]]] = pytest.StashKey()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # A shell's background job ignores SIGINT, and so would every child whose Ctrl-C is tested.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     session._vm_tmp = Path(tempfile.mkdtemp(prefix="ronda-vm-"))  # type: ignore[attr-defined]
 
 

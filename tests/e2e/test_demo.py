@@ -208,7 +208,7 @@ def test_the_live_demo_tells_the_day_and_ends_cleanly_on_ctrl_c() -> None:
             assert time.monotonic() < deadline, told
         started = children(child.pid)
         os.kill(child.pid, signal.SIGINT)
-        rest, errors = child.communicate(timeout=30)
+        rest, errors = child.communicate(timeout=90)
     finally:
         child.kill()
     text = "".join(told) + rest

@@ -161,7 +161,7 @@ def test_the_last_will_says_offline(peer: Peer, office: Office, broker: Broker) 
     assert office.take(STATE, 1) == [b'{"online":false}']
     office.stop()
     late = Office(broker.port)
-    assert late.messages.get(timeout=5) == (STATE, b'{"online":false}', True)
+    assert late.messages.get(timeout=30) == (STATE, b'{"online":false}', True)
     peer.do("link")
     assert late.take(STATE, 1) == [b'{"online":true}']
     assert peer.do("bye")["code"] == "disconnected"

@@ -195,7 +195,7 @@ def test_the_command_prints_events_and_ends_after_count(publisher: Any) -> None:
             publisher(broker.port, "ronda/x/feed/banco-a/visits", json.dumps(event).encode())
             publisher(broker.port, "ronda/x/feed/site/alerts", b"\x00\xff")
             publisher(broker.port, "ronda/x/feed/site/alerts", b"{}")
-            out, _ = child.communicate(timeout=20)
+            out, _ = child.communicate(timeout=60)
         finally:
             child.kill()
     assert child.returncode == 0
@@ -219,7 +219,7 @@ def test_ctrl_c_ends_it_cleanly_while_there_is_no_broker() -> None:
         first = child.stderr.readline()
         assert f"127.0.0.1:{port}" in first
         child.send_signal(signal.SIGINT)
-        out, errors = child.communicate(timeout=15)
+        out, errors = child.communicate(timeout=60)
     finally:
         child.kill()
     assert (child.returncode, out) == (0, "")

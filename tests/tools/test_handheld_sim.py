@@ -478,11 +478,11 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Sig
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until and not list((tmp_path / "tmp").glob("*/journal.jsonl")):
         time.sleep(0.05)
     running.send_signal(number)
-    said, errors = running.communicate(timeout=20)
+    said, errors = running.communicate(timeout=60)
     assert running.returncode == 1 and said == ""
     assert errors.strip() == "ronda: Interrumpido."
     assert list((tmp_path / "tmp").iterdir()) == []
