@@ -196,7 +196,7 @@ def _begin(log, owner, seq, known, reason, there=0):  # noqa: PLR0917
     if not owner or not seq:
         return []
     first = min(there + 1, seq) if reason == "tail" else 1
-    return [(track.LOST, [first, seq, reason])]
+    return [(track.LOST, [first, seq, reason, owner])]
 
 
 def _sealed_to(log, log_id, since):

@@ -252,7 +252,7 @@ def test_a_flash_put_back_begins_a_new_log_that_names_the_old():
     events = []
     for seq in range(1, log.head + 1):
         events += [e[3:] for e in segment.parse(log.read(seq)).entries() if e[0] == track.EVENT]
-    assert [track.LOST, [2, 2, "tail"]] in events
+    assert [track.LOST, [2, 2, "tail", old]] in events
     # The old log is still sent and receipted, under its own id.
     assert log.unsent() == log.head + 1
     assert log.release(1, log.chains()[0].head_hash, old)
