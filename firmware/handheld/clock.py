@@ -1,7 +1,7 @@
 """Device time: milliseconds since boot, UTC with source and uncertainty, dates as integers.
 
 The one module that reads time (through the board). Leaves out time zones, the law's use of the
-uncertainty, and every wall-clock time-out of the link.
+uncertainty, every wall-clock time-out of the link, and dates as text (handheld.dates).
 """
 
 from micropython import const
@@ -12,6 +12,7 @@ NONE, GNSS, GATEWAY, RTC = 0, 1, 2, 3
 
 _RTC_S = const(300)
 _DRIFT_MS = const(10000000)  # 1 s in 10,000 s: a crystal's 100 ppm
+_CONFLICT_S = const(10)  # an epoch may wait for its reader that long
 
 
 class Clock:
@@ -57,6 +58,13 @@ class Clock:
         if not self._source:
             return [self._boot, ms, None, NONE, 0]
         return [self._boot, ms, self._utc_at(ms), self._source, self._uncertainty(ms)]
+
+    def conflicts(self, utc, ms):
+        """Whether `utc` at `ms` cannot be: before `time_floor`, or 10 s beyond what is known."""
+        if utc < self._board.ident.time_floor:
+            return True
+        late = _CONFLICT_S + self._uncertainty(ms)
+        return self._source != NONE and abs(utc - self._utc_at(ms)) > late
 
     def on_gnss(self, utc, ms):
         """A fix says that `utc` (unix seconds) began at `ms`; an event (code, data) or None.
@@ -115,25 +123,3 @@ def days_from_civil(year, month, day):
         month += 12
     days = year * 365 + year // 4 - year // 100 + year // 400
     return days + (153 * (month - 3) + 2) // 5 + day - 719469
-
-
-def civil_from_days(days):
-    """(year, month, day) of days since 1970-01-01, for days >= 0."""
-    days += 719468
-    era, of_era = days // 146097, days % 146097
-    year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    of_year = of_era - (365 * year + year // 4 - year // 100)
-    month = (5 * of_year + 2) // 153
-    day = of_year - (153 * month + 2) // 5 + 1
-    year += era * 400
-    return (year, month + 3, day) if month < 10 else (year + 1, month - 9, day)
-
-
-def iso(days, ms):
-    """ "YYYY-MM-DDTHH:MM:SSZ" of ms in a day, with .mmm where they are not whole seconds."""
-    second = ms // 1000
-    leap = second // 86400  # 23:59:60
-    second -= leap
-    date = "%04d-%02d-%02d" % civil_from_days(days)
-    text = "%sT%02d:%02d:%02d" % (date, second // 3600, second // 60 % 60, second % 60 + leap)
-    return text + (".%03dZ" % (ms % 1000) if ms % 1000 else "Z")

@@ -1,7 +1,7 @@
 """The receiver's task: bytes to fixes, the clock, the window for a verdict, the sampled track.
 
-Leaves out the verdict (ronda_protocol.fence) and every check but that of a frozen position; a
-receiver that talks nonsense shows as counters and as no fix.
+Leaves out the verdict (ronda_protocol.fence) and what a fix is suspected of
+(handheld.detectors); a receiver that talks nonsense shows as counters and as no fix.
 """
 
 import asyncio
@@ -9,14 +9,15 @@ import asyncio
 from micropython import const
 from ronda_protocol import track
 
-from handheld.clock import iso
+from handheld.detectors import Detectors
 from handheld.nmea import Parser
 
 _WINDOW = const(8)
 _WINDOW_MS = const(30000)
-_FROZEN_MS = const(60000)
 _SILENT_MS = const(10000)
 _STALE_MS = const(10000)
+_SKY_MS = const(6000)  # GSV every fifth second is usual
+_DAY_MS = const(86400000)
 # Fixes lost and found: ten events at once, then one in 15 s, whatever a receiver does.
 _EVENT_MS = const(15000)
 _EVENTS_MS = const(150000)
@@ -32,10 +33,12 @@ class Gnss:
         # Stamps are whole tenths: what a receiver calls 15 s may be 14.9 s here.
         self.sample_ms = sample_s * 1000 - 100
         self.parser = Parser(self._epoch)
+        self._detectors = Detectors(clock)
         # The last fixes, in place: ms, lat, lon, hdop, satellites, kind, flags, speed, course,
-        # altitude as the parser tells them.
-        self._ring = [[0] * 10 for _ in range(_WINDOW)]
+        # altitude as the parser tells them, then the C/N0's mean (0: no news), low, spread.
+        self._ring = [[0] * 13 for _ in range(_WINDOW)]
         self._taken = 0
+        self.watch = None  # called with each fix: ms, lat, lon, hdop, flags
         self._first = None  # lat, lon, day, ms of the day
         self._last = [0] * 4
         self._now = self._heard = clock.ms()
@@ -46,8 +49,7 @@ class Gnss:
         self._credit = _EVENTS_MS
         self._credited = self._now
         self._sampled = self._samples = 0
-        self._sampled_flags = 0
-        self._frozen_since = 0
+        self._sampled_flags = self._flags = 0
 
     async def run(self):
         """For ever. A board without a receiver is one event and no more."""
@@ -81,7 +83,8 @@ class Gnss:
                 await self._board.sleep_ms(left)
                 continue
             self._silent = True
-            self._found = False
+            self._found = self.parser.timed = False
+            self._detectors.silence()
             self._log.event(track.GPS_SILENT)
             self._again.clear()
             await self._again.wait()
@@ -94,7 +97,8 @@ class Gnss:
     @property
     def last(self):
         """The newest fix as an entry [1, 0, ms, …] with its quality block, or None."""
-        return _entry(self._newest(), True) if self._taken else None
+        fix = self._newest()
+        return _entry(fix, True, fix[6]) if self._taken else None
 
     def window(self):
         """Entries of the last 8 fixes that are no older than 30 s, oldest first.
@@ -106,7 +110,7 @@ class Gnss:
         for i in range(max(0, self._taken - _WINDOW), self._taken):
             fix = self._ring[i % _WINDOW]
             if fix[0] >= oldest:
-                found.append(_entry(fix, i == self._taken - 1))
+                found.append(_entry(fix, i == self._taken - 1, fix[6]))
         return found
 
     def report(self):
@@ -127,9 +131,11 @@ class Gnss:
 
     def _epoch(self, parser):
         """The parser ended an epoch."""
+        ms = self._now
         if parser.fixed:
             self._fix(parser)
-        ms = self._now
+        else:
+            self._detectors.lost(parser, ms)
         self._credit = min(self._credit + ms - self._credited, _EVENTS_MS)
         self._credited = ms
         if parser.fixed != self._found and self._credit >= _EVENT_MS:
@@ -140,9 +146,12 @@ class Gnss:
 
     def _fix(self, parser):
         ms = self._now
-        event = self._clock.on_gnss(parser.day * 86400 + parser.ms // 1000, ms - parser.ms % 1000)
-        if event:
-            self._log.event(*event)
+        flags = self._detectors.flags(parser, ms)
+        if parser.zda in (-1, parser.day):
+            utc = parser.day * 86400 + parser.ms // 1000
+            event = self._clock.on_gnss(utc, ms - parser.ms % 1000)
+            if event:
+                self._log.event(*event)
         place = self._last
         place[0] = parser.lat
         place[1] = parser.lon
@@ -150,17 +159,6 @@ class Gnss:
         place[3] = parser.ms
         if not self._first:
             self._first = place[:]
-        last = self._newest()
-        if (
-            parser.speed
-            or parser.lat != last[1]
-            or parser.lon != last[2]
-            or parser.hdop != last[3]
-            or parser.satellites != last[4]
-            or parser.altitude != last[9]
-            or not self._taken
-        ):
-            self._frozen_since = ms
         fix = self._ring[self._taken % _WINDOW]
         self._taken += 1
         fix[0] = ms
@@ -169,33 +167,48 @@ class Gnss:
         fix[3] = parser.hdop
         fix[4] = parser.satellites
         fix[5] = parser.kind
-        fix[6] = track.FROZEN if ms - self._frozen_since >= _FROZEN_MS else 0
+        fix[6] = flags
         fix[7] = parser.speed
         fix[8] = parser.course
         fix[9] = parser.altitude
+        if self.watch:
+            self.watch(ms, parser.lat, parser.lon, parser.hdop, flags)
+        sky = parser.sky
+        fix[10] = 0
+        if sky.count and sky.time >= 0 and (parser.ms - sky.time) % _DAY_MS <= _SKY_MS:
+            fix[10] = sky.mean
+            fix[11] = sky.low
+            fix[12] = sky.spread
+        # A flag lasts until a fix is sampled; a disqualifying one is of its own fix alone.
+        self._flags = self._flags & ~track.DISQUALIFYING | flags
         if self._samples and ms - self._sampled < self.sample_ms:
             return
-        full = self._samples % 4 == 0 or fix[6] != self._sampled_flags
+        full = self._samples % 4 == 0 or self._flags != self._sampled_flags
         self._sampled = ms
         self._samples += 1
-        self._sampled_flags = fix[6]
-        self._log.fix(_entry(fix, full))
+        self._sampled_flags = self._flags
+        self._log.fix(_entry(fix, full, self._flags))
+        self._flags = 0
 
 
-def _entry(fix, full):
+def _entry(fix, full, flags):
     """A place of the ring as track's entry; with its quality block if `full` or flagged."""
     quality = None
-    if full or fix[6]:
-        quality = [None, None, None, None, None, None, fix[6]]
+    if full or flags:
+        quality = [None, None, None, None, None, None, flags]
         if fix[7] is not None and fix[9] is not None:
             quality[0] = (fix[7] * 463 + 45000) // 90000  # a knot is 463/90 dm/s
             # A receiver at rest tells no course.
             quality[1] = ((fix[8] or 0) + 50) // 100 % 360
             quality[2] = (fix[9] + 5) // 10
+        if fix[10]:
+            quality[3:6] = fix[10:]
     return [track.FIX, 0, fix[0], fix[1], fix[2], fix[3], min(fix[4], 15), fix[5], quality]
 
 
 def _place(place):
     if not place:
         return None
+    from handheld.dates import iso
+
     return {"lat_e7": place[0], "lon_e7": place[1], "time": iso(place[2], place[3])}

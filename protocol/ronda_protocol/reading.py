@@ -113,6 +113,21 @@ def event_name(code: int) -> str:
     return f"event-{code}" if name == "-" else name
 
 
+def flag_names(flags: int) -> "list[str]":
+    """The names of a fix's detector flags; `flag-<value>` for one that this version does not know.
+
+    WIRE.md, Detector flags.
+    """
+    names = (
+        "frozen time clock jump motion altitude signal sky early rate garbage estimated"
+    ).split()
+    found: list[str] = []
+    for bit in range(16):
+        if flags >> bit & 1:
+            found.append(names[bit] if bit < len(names) else f"flag-{1 << bit}")
+    return found
+
+
 def _uint(data: bytes, at: int) -> "tuple[int, int]":
     """The varint of at most ten bytes at `at`, in its shortest form, and the index after it."""
     value = shift = 0

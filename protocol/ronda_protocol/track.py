@@ -19,18 +19,30 @@ if TYPE_CHECKING:
 
     Entry = list[Any]
 
-# Kinds: the first item of an entry.
+# Kinds: the first item of an entry. What is sealed alone has its body type and 2.
 FIX = 1
 BATTERY = 2
 EVENT = 3
 VISIT = 4
-NAMES = {FIX: "fix", BATTERY: "battery", EVENT: "event", VISIT: "visit"}
+CORRECTION = 5
+NAMES = {FIX: "fix", BATTERY: "battery", EVENT: "event", VISIT: "visit", CORRECTION: "correction"}
 
 MAX_ENTRIES = 1024
 """Entries in one segment, and fixes in one string."""
 
-# Detector flags of a fix: what a check on the raw sentences found.
+# Detector flags of a fix: what a check on the raw sentences found (WIRE.md, Detector flags).
 FROZEN = 1
+TIME = 2
+CLOCK = 4
+JUMP = 8
+MOTION = 16
+ALTITUDE = 32
+SIGNAL = 64
+SKY = 128
+EARLY = 256
+RATE = 512
+GARBAGE = 1024
+ESTIMATED = 2048
 DISQUALIFYING = FROZEN
 
 SHORT = 0x10

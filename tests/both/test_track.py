@@ -112,6 +112,10 @@ def test_names_and_flags():
     assert track.fix_flags([1, 0, 0, 0, 0, 9, 9, 3, None]) == 0
     assert track.fix_flags([1, 0, 0, 0, 0, 9, 9, 3, [None] * 6 + [track.FROZEN]]) == track.FROZEN
     assert reading.event_name(track.PART_MISSING) == "part_missing"
+    for i, name in enumerate(reading.flag_names(0xFFF)):
+        assert getattr(track, name.upper()) == 1 << i, name
+    assert reading.flag_names(track.ESTIMATED | 4096) == ["estimated", "flag-4096"]
+    assert reading.flag_names(0) == [] and track.DISQUALIFYING == track.FROZEN
 
 
 def test_damaged_fixes_unpack_to_what_packs_alike_or_are_refused():

@@ -1,6 +1,7 @@
 """The clock in the VM: ticks that wrap, sources of UTC, steps, and dates as integers."""
 
-from handheld.clock import GATEWAY, GNSS, NONE, RTC, Clock, civil_from_days, days_from_civil, iso
+from handheld.clock import GATEWAY, GNSS, NONE, RTC, Clock, days_from_civil
+from handheld.dates import civil_from_days, iso
 from ronda_protocol import track
 from ronda_protocol.bounds import is_stamp
 

@@ -357,3 +357,52 @@ async def test_a_fix_costs_little_heap():
     # The bound method of each call, and a sampled entry now and then.
     assert each < 250, each
     b.stop()
+
+
+def _gsv(snr):
+    return sentence("GPGSV,1,1,04,01,45,100,%d,02,45,100,,03,45,100,20,04,45,100," % snr)
+
+
+async def test_signal_strength_travels_with_the_fix():
+    b = await Bench().start()
+    for i in range(20):
+        b.second += 1
+        await b.board.advance(1000, _gsv(30 + i % 3) + epoch(b.second, b.second % 1000, "2.90"))
+    assert b.gnss.last[8][3:6] == [26, 20, 11]
+    assert [fix[8] and fix[8][3:6] for fix in b.log.fixes] == [[None] * 3, None]
+    assert track.unpack_fixes(track.pack_fixes([b.gnss.last], 0), 0) == [b.gnss.last]
+    await b.walk(5)
+    assert b.gnss.last[8][3:6] == [26, 20, 11]
+    await b.walk(1)
+    assert b.gnss.last[8][3:6] == [None] * 3  # too old
+    b.stop()
+
+
+async def test_a_flag_lasts_until_a_fix_is_sampled():
+    b = await Bench().start()
+    await b.walk(5)
+    b.second += 1
+    await b.board.advance(1000, epoch(b.second, 1200, "2.90"))
+    assert track.fix_flags(b.gnss.last) == track.JUMP | track.MOTION
+    await b.stand(1, north=1200)
+    assert track.fix_flags(b.gnss.last) == 0
+    assert [track.fix_flags(fix) for fix in b.gnss.window()] == [0] * 5 + [24] + [0]
+    await b.stand(60, north=1200)
+    assert [track.fix_flags(fix) for fix in b.log.fixes] == [0, 24, 0, 0, 0]
+    assert [bool(fix[8]) for fix in b.log.fixes] == [True, True, True, False, True]
+    b.stop()
+
+
+async def test_a_date_before_the_floor_is_no_time():
+    """A receiver whose week has rolled over: its fixes are kept and flagged, its date not used."""
+    b = await Bench().start()
+    for _ in range(10):
+        b.second += 1
+        data = epoch(b.second, b.second % 1000, "2.90").replace(b"150926", b"300107")
+        for line in data.split(b"\r\n")[:-1]:
+            await b.board.advance(0, sentence(line[1:-3].decode()))
+        await b.board.advance(1000)
+    assert b.gnss.parser.fixes == 10 and b.clock.utc() is None
+    assert {track.fix_flags(fix) for fix in b.gnss.window()} == {track.CLOCK}
+    assert b.log.codes() == [track.FIX_FOUND]
+    b.stop()

@@ -7,7 +7,7 @@ kind, altitude, speed, course] as nmea.Parser has them.
 import json
 import sys
 
-from handheld.clock import iso
+from handheld.dates import iso
 from handheld.nmea import Parser
 
 fixes = []
