@@ -1,4 +1,4 @@
-"""Writes protocol/vectors/{track,segment,visit,receipt,pack,chunk,fence}.json.
+"""Writes protocol/vectors/{track,segment,visit,correction,receipt,pack,chunk,fence}.json.
 
     python tests/make_wire_vectors.py
 
@@ -9,6 +9,7 @@ ronda_protocol. tests/gateway/test_protocol_wire.py fails when a committed file 
 import json
 from pathlib import Path
 
+import correction_cases
 import downlink_cases
 import fence_cases
 import segment_cases
@@ -24,6 +25,7 @@ def files() -> dict[Path, str]:
         "track": track_cases.track_vectors(),
         "segment": segment_cases.segment_vectors(),
         "visit": visit_cases.visit_vectors(),
+        "correction": correction_cases.correction_vectors(),
         "receipt": downlink_cases.receipt_vectors(),
         "pack": downlink_cases.pack_vectors(),
         "chunk": downlink_cases.chunk_vectors(),

@@ -17,7 +17,7 @@ from ronda_protocol.bounds import (
     is_text,
     is_uint,
 )
-from ronda_protocol.track import MAX_ENTRIES, VISIT, decode_track
+from ronda_protocol.track import MAX_ENTRIES, decode_track
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +31,19 @@ MAX_LEN = 65536
 FIRST_PREV = bytes(32)
 """The previous chain hash of seq 1."""
 
-# Body types. Reserved: 3 corrections, 15 parts encrypted to the gateway.
+# Body types. Reserved: 15 parts encrypted to the gateway.
 TRACK_BODY = 1
 VISIT_BODY = 2
+CORRECTION_BODY = 3
 
 # Part numbers.
 TRACK = 1
 EVIDENCE = 2
 ANSWERS = 3
 PROMISE = 4
+CORRECTION = 5
 PART_NAMES = {TRACK: "track", EVIDENCE: "evidence", ANSWERS: "answers", PROMISE: "promise"}
+PART_NAMES[CORRECTION] = "correction"
 
 
 class SegmentError(WireError):
@@ -123,13 +126,15 @@ class Header:
         ):
             raise SegmentError("header")
         count = len(expand(self.numbers))
-        if not is_uint(self.body, VISIT_BODY, TRACK_BODY):
+        if not is_uint(self.body, CORRECTION_BODY, TRACK_BODY):
             raise SegmentError("body")
         if not is_map(self.parts):
             raise SegmentError("header")
         numbers = sorted(self.parts)
         if self.body == TRACK_BODY:
             fits = numbers == [TRACK]
+        elif self.body == CORRECTION_BODY:
+            fits = count == 1 and numbers == [CORRECTION]
         else:
             fits = count == 1 and numbers[:1] == [EVIDENCE] and numbers[-1] <= PROMISE
         for number in numbers:
@@ -169,8 +174,8 @@ class Segment:
     def entries(self) -> "list[Entry]":
         """Its canonical entries; TrackError. None can be told when the track is withheld: []."""
         header = self.header
-        if header.body == VISIT_BODY:
-            return [[VISIT, header.numbers[0], header.parts]]
+        if header.body != TRACK_BODY:
+            return [[header.body + 2, header.numbers[0], header.parts]]
         if TRACK in self.withheld:
             return []
         return decode_track(self.parts[TRACK], expand(header.numbers), header.stamp[1])

@@ -72,6 +72,13 @@ BEYOND_CDDL = {
         "batteries out of order",
         "one number for a battery and an event",
     },
+    "correction": {
+        "a field of the fence",
+        "a reason of 161 bytes",
+        "a question id with a newline",
+        "a reason with ESC",
+        "a promise for 31 September",
+    },
     "receipt": {
         "upto 0 with a head",
         "a range that touches upto",
@@ -107,6 +114,11 @@ def accepted() -> Iterator[tuple[str, str, bytes]]:
     for kind, rule in (("answers", "answers"), ("promises", "promise")):
         for one in visits[kind]["good"]:
             yield rule, one["name"], bytes.fromhex(one["hex"])[16:]
+    corrections = vectors("correction")
+    for one in [*corrections["good"], corrections["unknown_keys"]]:
+        yield "correction", one.get("name", "unknown keys"), bytes.fromhex(one["hex"])[16:]
+    sealed = cddl_rules.as_array(bytes.fromhex(corrections["segment"]["sealed"]))
+    yield "sealed-segment", corrections["segment"]["name"], sealed
     for one in [*tracks["tracks"], tracks["unknown_keys"]]:
         yield "track", one.get("name", "unknown keys"), bytes.fromhex(one["hex"])
     for one in [*receipts["receipts"], *receipts["resends"]]:
@@ -136,6 +148,8 @@ def refused() -> Iterator[tuple[str, str, bytes]]:
         ("evidence", visits["refused_evidence"], "hex", 0),
         ("answers", visits["answers"]["refused"], "hex", 16),
         ("promise", visits["promises"]["refused"], "hex", 16),
+        ("correction", vectors("correction")["refused"], "hex", 16),
+        ("segment-header", vectors("correction")["refused_headers"], "payload", 0),
         ("track", tracks["refused_tracks"], "hex", 0),
         ("receipt", receipts["refused_receipts"], "payload", 0),
         ("resend", receipts["refused_resends"], "payload", 0),

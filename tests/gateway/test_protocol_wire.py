@@ -15,7 +15,18 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p256_cases import accepts
-from ronda_protocol import cbor, chunk, cose, fence, pack, receipt, segment, track, visit
+from ronda_protocol import (
+    cbor,
+    chunk,
+    correction,
+    cose,
+    fence,
+    pack,
+    receipt,
+    segment,
+    track,
+    visit,
+)
 from ronda_protocol.bounds import WireError
 
 WIRE = Path(__file__).resolve().parents[2] / "protocol" / "WIRE.md"
@@ -24,6 +35,7 @@ MINE = (
     "Segment",
     "Track",
     "Visit",
+    "Correction",
     "Receipt",
     "Pack",
     "Chunk",
@@ -236,7 +248,7 @@ def seeds() -> list[bytes]:
     found += [bytes.fromhex(case["payload"]) for case in chain]
     for case in chain:
         found += [bytes.fromhex(part) for part in case["parts"].values()]
-    for name in ("receipt", "pack", "chunk"):
+    for name in ("correction", "receipt", "pack", "chunk"):
         text = (make_wire_vectors.VECTORS / f"{name}.json").read_text(encoding="utf-8")
         found += [bytes.fromhex(item) for item in re.findall(r'"([0-9a-f]{60,900})"', text)]
     return found
@@ -272,6 +284,7 @@ def test_any_bytes_give_a_value_or_a_named_error(raw: bytes) -> None:
         (visit.decode_evidence, visit.encode_evidence),
         (visit.decode_answers, lambda v: visit.encode_answers(*v)),
         (visit.decode_promise, lambda v: visit.encode_promise(*v)),
+        (correction.decode, None),
         (receipt.decode_receipt, None),
         (receipt.decode_resend, None),
         (pack.parse, None),
@@ -455,6 +468,7 @@ def test_every_error_code_is_in_wire_md() -> None:
         ("Track", track.TrackError),
         ("Segment", segment.SegmentError),
         ("Visit", visit.VisitError),
+        ("Correction", correction.CorrectionError),
         ("Receipt", receipt.ReceiptError),
         ("Pack", pack.PackError),
         ("Chunk", chunk.ChunkError),
