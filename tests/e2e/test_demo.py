@@ -104,8 +104,16 @@ def test_the_day_holds_what_it_promises(ran: Ran) -> None:
     assert frozen["verdicts"]["fence"]["reason"] == "disqualified"
     assert frozen["verdicts"]["overall"] == "exception"
     indoors = ran.visit("C-1005")
-    assert indoors["opened"] == "inside"
-    assert indoors["verdicts"]["fence_at_close"]["reason"] == "no_fix"
+    assert indoors["opened"] == "portal"
+    assert indoors["verdicts"]["fence"]["reason"] == "no_fix"
+    assert indoors["verdicts"]["fence_at_portal"]["gateway"] == "inside"
+    assert indoors["verdicts"]["fence_at_close"]["gateway"] == "inside"
+    assert indoors["verdicts"]["overall"] == "unverified"
+    assert "portal" in indoors["verdicts"]["reasons"]
+    market = next(e for e in ran.events if e["id"] == ran.visit("C-1009")["id"])["data"]
+    assert market["place"]["shape"] == "polygon" and len(market["place"]["corners"]) == 6
+    assert market["opened"] == "inside" and market["verdicts"]["fence"]["own_agrees"]
+    assert market["dwell"]["before_s"] >= 5 and market["dwell"]["during_s"] > 200
     assert ran.visit("C-1008")["opened"] == "address_to_confirm"
 
 

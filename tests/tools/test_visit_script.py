@@ -177,3 +177,68 @@ def test_without_a_fix_the_script_is_not_done() -> None:
     with pytest.raises(StopIteration):
         script.send(1000)
     assert done == []
+
+
+SQUARE = [
+    [-121211000, -770297000],
+    [-121211000, -770293000],
+    [-121207000, -770293000],
+    [-121207000, -770297000],
+]
+
+
+def polygon_case(corners: Any) -> str:
+    """The case with a polygon in place of its circle."""
+    circle = ("lat_e7", "lon_e7", "radius_m")
+    return json.dumps({k: v for k, v in CASE.items() if k not in circle} | {"polygon": corners})
+
+
+def test_a_polygon_is_read(tmp_path: Path) -> None:
+    """As packs carry it: the first corner, then steps."""
+    case = read_case(_file(tmp_path, polygon_case(SQUARE)))
+    assert case.place == [1, 1, 1, [-121211000, -770297000, 0, 4000, 4000, 0, 0, -4000]]
+
+
+@pytest.mark.parametrize(
+    ("corners", "why"),
+    [
+        ([], "esquinas"),
+        ({}, "esquinas"),
+        (SQUARE[:2], "esquinas"),
+        ([*SQUARE, [1]], "esquinas"),
+        ([*SQUARE, [1.5, 2]], "esquinas"),
+        ([*SQUARE, [True, 2]], "esquinas"),
+        ([*SQUARE, 7], "esquinas"),
+        ([[900000001, 0], *SQUARE[1:]], "esquinas"),
+        ([*SQUARE, [1, 1]], "esquinas"),
+        ([*SQUARE, SQUARE[0]], "dos veces"),
+        ([SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3]], "se cruzan"),
+        ([[lat, -770297000] for lat in range(3)], "100 m²"),
+        ([[lat, lon] for lat in (0, 400000) for lon in (0, 400000)], "se cruzan"),
+        ([[0, 0], [400000, 0], [400000, 400000], [0, 400000]], "2 km"),
+    ],
+)
+def test_a_polygon_that_is_none_is_told(tmp_path: Path, corners: Any, why: str) -> None:
+    """With what is wrong with its corners."""
+    with pytest.raises(UsedWrong) as caught:
+        read_case(_file(tmp_path, polygon_case(corners)))
+    assert "«polygon»" in str(caught.value) and why in str(caught.value)
+
+
+def test_a_place_is_a_circle_or_a_polygon(tmp_path: Path) -> None:
+    """Not both, not half of one."""
+    with pytest.raises(UsedWrong) as caught:
+        read_case(_file(tmp_path, json.dumps(CASE | {"polygon": SQUARE})))
+    assert "se excluyen" in str(caught.value)
+
+
+def test_the_intents_of_a_portal(tmp_path: Path) -> None:
+    """register_portal with or without a case; "sin señal" at the close."""
+    text = (
+        '{"at_ms": 0, "intent": "register_portal"}\n'
+        '{"at_ms": 1, "intent": "register_portal", "args": {"case_id": "c-1"}}\n'
+        '{"at_ms": 2, "intent": "close", "args": {"outcome": "ausente", "no_signal": true}}'
+    )
+    assert [act.intent for act in read_script(_file(tmp_path, text))][:2] == [
+        "register_portal"
+    ] * 2

@@ -204,6 +204,7 @@ TEXTS: dict[str, Text] = {
     ),
     "evidence.moment.check_in": Text("llegada", "check-in"),
     "evidence.moment.close": Text("cierre", "close"),
+    "evidence.moment.portal": Text("portal", "entrance"),
     "evidence.fence": Text(
         "cerco, {moment}: el veredicto se deduce de las posiciones firmadas: {verdict}",
         "fence, {moment}: the verdict follows from the signed fixes: {verdict}",
@@ -260,6 +261,12 @@ TEXTS: dict[str, Text] = {
     "word.uncertain_blind": Text(
         "no se puede afirmar: sin posición utilizable", "cannot tell: no usable position"
     ),
+    "word.bad_fence": Text(
+        "el lugar no sirve como cerco y no se puede juzgar",
+        "the place is no fence and cannot be judged",
+    ),
+    "word.circle": Text("radio {radius}", "radius {radius}"),
+    "word.polygon": Text("polígono de {corners} esquinas", "polygon of {corners} corners"),
     "word.reason.no_fix": Text("sin señal GPS", "no GPS fix"),
     "word.reason.disqualified": Text("posición GPS congelada", "frozen GPS position"),
     "word.reason.hdop": Text("precisión desconocida", "unknown accuracy"),
@@ -281,6 +288,9 @@ TEXTS: dict[str, Text] = {
     ),
     "word.opened.address": Text(
         "se abrió como dirección por confirmar", "opened as an address to confirm"
+    ),
+    "word.opened.portal": Text(
+        "se abrió por el portal registrado", "opened by the registered portal"
     ),
     "word.quality.geocoded": Text("solo geocodificado", "only geocoded"),
     "word.quality.confirmed": Text("confirmado", "confirmed"),
@@ -310,14 +320,31 @@ TEXTS: dict[str, Text] = {
     "show.visit": Text("Visita {visit}: {ended}.", "Visit {visit}: {ended}."),
     "show.case": Text(
         "Caso {case}, cartera {portfolio}, acreedor {creditor}; lugar {quality} (versión "
-        "{version}), radio {radius}.",
+        "{version}), {shape}.",
         "Case {case}, portfolio {portfolio}, creditor {creditor}; place {quality} (version "
-        "{version}), radius {radius}.",
+        "{version}), {shape}.",
     ),
     "show.check_in": Text("Llegada: {stamp}.", "Check-in: {stamp}."),
     "show.verdict": Text(
         "Veredicto del equipo: {verdict}; {opened}.",
         "The handheld's verdict: {verdict}; {opened}.",
+    ),
+    "show.portal": Text(
+        "Portal registrado: {stamp}; {verdict}; {dwell} s dentro.",
+        "Registered portal: {stamp}; {verdict}; {dwell} s inside.",
+    ),
+    "show.dwell": Text(
+        "Permanencia: {before} s dentro antes de la llegada, {during} s seguidos durante la "
+        "visita.",
+        "Stay: {before} s inside before the check-in, {during} s in a row during the visit.",
+    ),
+    "show.dwell_open": Text(
+        "Permanencia: {before} s dentro antes de la llegada.",
+        "Stay: {before} s inside before the check-in.",
+    ),
+    "show.no_signal": Text(
+        "Se cerró diciendo «sin señal» en el portal.",
+        "Closed saying “no signal” at the entrance.",
     ),
     "show.close": Text("Cierre: {stamp}.", "Close: {stamp}."),
     "show.close_verdict": Text("Posición al cierre: {verdict}.", "Position at close: {verdict}."),
@@ -433,6 +460,12 @@ TEXTS: dict[str, Text] = {
     ),
     "feed.at_door": Text("en la puerta: {verdict}", "at the door: {verdict}"),
     "feed.at_close": Text("al cerrar: {verdict}", "at close: {verdict}"),
+    "feed.at_portal": Text("en el portal: {verdict}", "at the entrance: {verdict}"),
+    "feed.dwell": Text(
+        "permanencia {before} s antes y {during} s durante",
+        "stayed {before} s before and {during} s during it",
+    ),
+    "feed.no_signal": Text("cerrada «sin señal»", "closed with “no signal”"),
     "feed.attempts": Text("{count} intento(s)", "{count} attempt(s)"),
     "feed.outcome": Text("resultado: {outcome}", "outcome: {outcome}"),
     "feed.disagree": Text(
@@ -596,6 +629,18 @@ TEXTS: dict[str, Text] = {
         "confirmar.",
         "{case}: {verdict}, of an address that is only geocoded. It opens as an address to "
         "confirm.",
+    ),
+    "demo.portal_registered": Text(
+        "{case}: portal registrado, {verdict}. Vale para abrir arriba en {good_s} s.",
+        "{case}: entrance registered, {verdict}. Good for opening upstairs within {good_s} s.",
+    ),
+    "demo.opened_portal": Text(
+        "{case}: {verdict}. Se abre por el portal registrado.",
+        "{case}: {verdict}. It opens by the registered entrance.",
+    ),
+    "demo.ask_portal_fix": Text(
+        "{case}: {verdict}. El equipo pide cerrar en el portal, o decir «sin señal».",
+        "{case}: {verdict}. The handheld asks to close at the entrance, or to say “no signal”.",
     ),
     "demo.ask_unconfirmed": Text(
         "{case}: {verdict}. El equipo pide aceptar «ubicación no confirmada».",

@@ -39,8 +39,10 @@ texts.add(
         ),
         "sim.help.device": Text("Id del equipo.", "The handheld's id."),
         "sim.help.case": Text(
-            "JSON con case_id, portfolio, creditor, lat_e7, lon_e7, radius_m, place_quality.",
-            "JSON with case_id, portfolio, creditor, lat_e7, lon_e7, radius_m, place_quality.",
+            "JSON con case_id, portfolio, creditor, place_quality, y lat_e7, lon_e7, radius_m o "
+            "polygon [[lat_e7, lon_e7] …].",
+            "JSON with case_id, portfolio, creditor, place_quality, and lat_e7, lon_e7, radius_m "
+            "or polygon [[lat_e7, lon_e7] …].",
         ),
         "sim.help.script": Text(
             "Líneas JSON {{at_ms, intent, args}}; at_ms cuenta desde la primera posición válida.",

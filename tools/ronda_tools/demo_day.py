@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ronda_protocol import visit
+from ronda_protocol import polygon, visit
 
 from ronda_tools.conductor import Answer, Battery, Link, Script
 from ronda_tools.synth import MIRAFLORES, Point, Walk, offset
@@ -48,15 +48,20 @@ class Stop:
     place: Point | None = None
     ask_fix: bool = False
     across_ms: int = 0  # tries from across the street at this time first
+    corners: tuple[Point, ...] = ()  # of a place that is a polygon
+    upstairs_s: int = 0  # registers the portal, goes up, and is back at the entrance after this
 
     def case(self, order: int) -> dict[str, Any]:
         """The case as the cases pack takes it."""
         lat, lon = self.place or self.door
+        fence: list[Any] = [0, lat, lon, RADIUS_DM]
+        if self.corners:
+            fence = [1, polygon.steps([list(corner) for corner in self.corners])]
         return {
             "case_id": self.case_id,
             "portfolio": self.portfolio,
             "creditor": self.creditor,
-            "place": [1, self.quality, 0, lat, lon, RADIUS_DM],
+            "place": [1, self.quality, *fence],
             "order": order,
             "currency": "PEN",
         }
@@ -97,6 +102,10 @@ def _promise(kind: int, *pairs: tuple[int, int], who: str) -> dict[str, Any]:
         "who": who,
         "limits": 1,
     }
+
+
+# A covered market around its gate: an L of metres north and east.
+_MARKET = ((-12.0, -14.0), (-12.0, 46.0), (18.0, 46.0), (18.0, 16.0), (44.0, 16.0), (44.0, -14.0))
 
 
 def plan(start_unix: int = START_UNIX, seed: int = 7) -> Day:
@@ -192,12 +201,13 @@ def _morning(walk: Walk) -> list[Stop]:
             {"quien": "codeudor", "tipologia": "quiere_no_puede", "volver_el": 20260922},
         )
     )
-    # In through the entrance, and closed upstairs where no satellite is heard.
+    # In through the entrance, which is registered, since no satellite is heard upstairs.
     door = spot["alcanfores"]
     walk.stand_until(clock(10, 25))
     arrive = walk.go(door)
     walk.stand(90)
     walk.indoors(600)
+    walk.stand(120)
     stops.append(
         Stop(
             "C-1005",
@@ -215,7 +225,7 @@ def _morning(walk: Walk) -> list[Stop]:
                 (35000, 20261125),
                 who="garante",
             ),
-            ask_fix=True,
+            upstairs_s=690,
         )
     )
     return stops
@@ -277,6 +287,7 @@ def _afternoon(walk: Walk) -> list[Stop]:
             300,
             "ya_pago",
             {"quien": "titular", "tipologia": "quiere_puede", "pagado_el": 20260911},
+            corners=tuple(offset(spot["bellavista"], *corner) for corner in _MARKET),
         ),
         Stop(
             "C-1010",
@@ -299,12 +310,17 @@ def _visit(stop: Stop, tell: Tell) -> Act:
             answer: Answer = yield ("check_in", {"case_id": stop.case_id})
             tell("check_in", {"case_id": stop.case_id, **answer})
     now: int = yield stop.arrive_ms + 40_000
+    if stop.upstairs_s:
+        answer = yield ("register_portal", {"case_id": stop.case_id})
+        tell("register_portal", {"case_id": stop.case_id, **answer})
+        now = yield stop.arrive_ms + 180_000
+    begun = now
     answer = yield from _check_in(stop, tell, now)
     if not answer.get("ok"):
         return
     questions = sorted(stop.answers)
     for number, question in enumerate(questions, 1):
-        yield stop.arrive_ms + 40_000 + number * 20_000
+        yield begun + number * 20_000
         answer = yield ("answer", {"id": question, "value": stop.answers[question]})
         if not answer.get("ok"):
             tell("answer", {"case_id": stop.case_id, **answer})
@@ -314,6 +330,10 @@ def _visit(stop: Stop, tell: Tell) -> Act:
         closing["promise"] = stop.promise
     answer = yield ("close", closing)
     tell("close", {"case_id": stop.case_id, "outcome": stop.outcome, **answer})
+    if answer.get("code") == "ask_portal_fix":
+        yield stop.arrive_ms + (stop.upstairs_s + 30) * 1000
+        answer = yield ("close", closing)
+        tell("close", {"case_id": stop.case_id, "outcome": stop.outcome, **answer})
 
 
 def _check_in(stop: Stop, tell: Tell, now: int) -> Act:

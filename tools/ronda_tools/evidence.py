@@ -206,31 +206,36 @@ def _read_visit(report: Report, parts: dict[int, bytes]) -> None:
     if 4 in parts:
         report.promise = visit.decode_promise(parts[4])[1]
     report.say("decode", True, "evidence.visit", visit=report.visit_id)
+    fields = report.evidence
     for moment in ("check_in", "close"):
-        if report.evidence.get(f"{moment}_verdict") is not None:
-            _reproduce(report, report.evidence, moment)
+        if fields.get(f"{moment}_verdict") is not None:
+            seen = [fields[moment], fields[f"{moment}_fixes"], fields[f"{moment}_verdict"]]
+            _reproduce(report, fields["place"][2:], moment, seen)
+    if fields.get("portal") is not None:
+        _reproduce(report, fields["place"][2:], "portal", fields["portal"])
 
 
-def _reproduce(report: Report, fields: dict[str, Any], moment: str) -> None:
-    """Whether the signed verdict follows from the signed fixes and place, as anyone may compute.
+def _reproduce(report: Report, place: list[Any], moment: str, seen: list[Any]) -> None:
+    """Whether a signed verdict follows from the signed fixes and place, as anyone may compute.
 
-    Another board's receiver error (UERE) would explain a difference, so that it is told as
-    unchecked, not as wrong.
+    `seen` begins with stamp, fixes, verdict. Another board's receiver error (UERE) would explain
+    a difference, so that it is told as unchecked, not as wrong.
     """
-    fixes = visit.unpack_window(fields[f"{moment}_fixes"], fields[moment][1])
+    stamp, window, signed = seen[:3]
+    fixes = visit.unpack_window(window, stamp[1])
+    moment = say(f"evidence.moment.{moment}")
     try:
-        ours = fence.verdict(fields["place"][2:], visit.fence_fixes(fixes))
+        ours = fence.verdict(place, visit.fence_fixes(fixes))
     except fence.FenceError as error:
-        moment = say(f"evidence.moment.{moment}")
         report.say("fence", None, "evidence.fence_impossible", moment=moment, why=error.code)
         return
-    same = list(ours) == list(fields[f"{moment}_verdict"])
+    same = list(ours) == list(signed)
     report.say(
         "fence",
         True if same else None,
         "evidence.fence" if same else "evidence.fence_differs",
-        moment=say(f"evidence.moment.{moment}"),
-        verdict=words.verdict(fields[f"{moment}_verdict"]),
+        moment=moment,
+        verdict=words.verdict(signed),
         ours=words.verdict(ours),
     )
 

@@ -63,7 +63,7 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
             creditor=fields["creditor"],
             quality=words.quality(place[1]),
             version=place[0],
-            radius=words.metres(place[5]),
+            shape=words.shape(place[2:]),
         ),
         say("show.check_in", stamp=words.stamp(fields["check_in"])),
         say(
@@ -72,9 +72,25 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
             opened=words.opened(fields["opened"]),
         ),
     ]
+    if fields.get("portal"):
+        stamp, _, found, dwell = fields["portal"]
+        told.append(
+            say(
+                "show.portal",
+                stamp=words.stamp(stamp),
+                verdict=words.verdict(found),
+                dwell=dwell,
+            )
+        )
+    if fields.get("dwell"):
+        before, during = fields["dwell"]
+        code = "show.dwell_open" if during is None else "show.dwell"
+        told.append(say(code, before=before, during=during))
     if fields.get("close"):
         told.append(say("show.close", stamp=words.stamp(fields["close"])))
         told.append(say("show.close_verdict", verdict=words.verdict(fields.get("close_verdict"))))
+    if fields.get("no_signal"):
+        told.append(say("show.no_signal"))
     if fields.get("attempts"):
         told.append(say("show.attempts", count=fields["attempts"]))
     if fields.get("outcome"):

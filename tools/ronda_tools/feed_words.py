@@ -11,8 +11,14 @@ from ronda_tools.evidence_words import degrees
 from ronda_tools.texts import codes, say
 
 _KINDS = {"inside": 1, "outside": 2, "uncertain": 3}
-_REASONS = {"ok": 0, "no_fix": 1, "disqualified": 2, "hdop_unknown": 3}
-_OPENED = {"refused": 0, "inside": 1, "unconfirmed": 2, "address_to_confirm": 3}
+_REASONS = {
+    "ok": 0,
+    "no_fix": 1,
+    "disqualified": 2,
+    "hdop_unknown": 3,
+    "bad_fence": words.BAD_FENCE,
+}
+_OPENED = {"refused": 0, "inside": 1, "unconfirmed": 2, "address_to_confirm": 3, "portal": 4}
 _ENDED = {"closed": 1, "interrupted": 2, "refused": 3}
 
 
@@ -66,10 +72,17 @@ def _visit(data: Mapping[str, Any], when: When) -> str:
         say("feed.at_door", verdict=fence(verdicts["fence"])),
         words.opened(_OPENED[data["opened"]]),
     ]
+    if verdicts.get("fence_at_portal"):
+        parts.append(say("feed.at_portal", verdict=fence(verdicts["fence_at_portal"])))
+    if data.get("dwell"):
+        before, during = data["dwell"]["before_s"], data["dwell"]["during_s"]
+        parts.append(say("feed.dwell", before=before, during=during or 0))
     if data["attempts"]:
         parts.append(say("feed.attempts", count=data["attempts"]))
     if data["close"] is not None:
         parts.append(say("feed.at_close", verdict=fence(verdicts["fence_at_close"])))
+    if data.get("no_signal"):
+        parts.append(say("feed.no_signal"))
     if outcome:
         parts.append(say("feed.outcome", outcome=words.outcome(outcome)))
     if data["promise"]:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,6 +341,9 @@ def _visit_row(raw: bytes) -> dict[str, Any]:
         "opened": visit.POLICY_NAMES[fields["opened"]],
         "check_in": _moment(fields, "check_in"),
         "close": _moment(fields, "close"),
+        "dwell": fields.get("dwell"),
+        "portal": _portal(fields.get("portal")),
+        "no_signal": "no_signal" in fields,
         "outcome": fields.get("outcome"),
         "attempts": fields.get("attempts"),
         "parts": sorted(sealed.parts),
@@ -353,8 +356,16 @@ def _moment(fields: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Check-in or close: when, and the fence verdict if one was asked for."""
     if name not in fields:
         return None
-    row: dict[str, Any] = {"stamp": fields[name]}
-    verdict = fields.get(f"{name}_verdict")
+    return _seen(fields[name], fields.get(f"{name}_verdict"))
+
+
+def _portal(portal: Sequence[Any] | None) -> dict[str, Any] | None:
+    """What was registered at a building's entrance."""
+    return None if portal is None else _seen(portal[0], portal[2]) | {"dwell_s": portal[3]}
+
+
+def _seen(stamp: Sequence[Any], verdict: Sequence[Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"stamp": stamp}
     if verdict:
         row["verdict"] = fence.VERDICT_NAMES[verdict[0]]
         row["d_dm"], row["r_dm"], row["used"] = verdict[1:4]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from ronda_protocol import fence, polygon
 from ronda_protocol.bounds import is_portfolio, is_text
 
 from ronda_tools import texts
@@ -66,6 +67,32 @@ texts.add(
         "why.quality": Text(
             "debe ser geocoded, confirmed o corrected", "must be geocoded, confirmed or corrected"
         ),
+        "why.corners": Text(
+            "debe ser una lista de 3 a 32 esquinas [lat_e7, lon_e7], cada una a menos de 0,2 "
+            "grados de la anterior",
+            "must be a list of 3 to 32 corners [lat_e7, lon_e7], each less than 0.2 degrees from "
+            "the one before",
+        ),
+        "why.repeated": Text(
+            "tiene una esquina dos veces; no repita la primera al final",
+            "has a corner twice; do not repeat the first one at the end",
+        ),
+        "why.crossing": Text(
+            "tiene lados que se cruzan o se tocan: ponga las esquinas en orden",
+            "has edges that cross or touch: put the corners in order",
+        ),
+        "why.flat": Text("encierra menos de 100 m²", "encloses less than 100 m²"),
+        "why.size": Text(
+            "tiene una esquina a más de 2 km de su centro",
+            "has a corner more than 2 km from its centre",
+        ),
+        "why.pole": Text(
+            "está más allá de los 80 grados de latitud", "lies beyond 80 degrees of latitude"
+        ),
+        "why.circle_too": Text(
+            "y lat_e7, lon_e7, radius_m se excluyen: el lugar es un polígono o un círculo",
+            "and lat_e7, lon_e7, radius_m exclude each other: a place is a polygon or a circle",
+        ),
     }
 )
 
@@ -75,12 +102,14 @@ _SCRIPT_MAX = 4 << 20
 _LINE_MAX = 8192  # the handheld has 192 KB of heap for everything
 _WAIT_MS = 1000
 _PATIENCE_MS = 130_000
-_LATER = ("waiting_fix", "no_time")  # no position yet; the clock wants three fixes
+# No position yet; the clock wants three fixes; the agency a stay at the door.
+_LATER = ("waiting_fix", "no_time", "waiting_dwell")
 
 # intent -> its arguments: name -> (kind, whether it must be there)
 _INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
     "shift_start": {"gestor": ("text", False)},
     "shift_end": {},
+    "register_portal": {"case_id": ("text", False)},
     "check_in": {"case_id": ("text", True), "acknowledge": ("truth", False)},
     "answer": {"id": ("text", True), "value": ("any", True)},
     "close": {
@@ -88,6 +117,7 @@ _INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
         "answers": ("map", False),
         "promise": ("map", False),
         "ask_fix": ("truth", False),
+        "no_signal": ("truth", False),
     },
     "status": {},
     "sync": {},
@@ -96,21 +126,12 @@ _INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One case as a round would carry it; position in 1e-7 degrees, radius in metres."""
+    """One case as a round would carry it; `place` as packs and visits have it (WIRE.md, Visit)."""
 
     case_id: str
     portfolio: str
     creditor: str
-    lat_e7: int
-    lon_e7: int
-    radius_m: int
-    place_quality: str
-
-    @property
-    def place(self) -> list[int]:
-        """[version, quality, shape, lat, lon, radius in dm], as packs and visits carry it."""
-        quality = QUALITIES.index(self.place_quality)
-        return [1, quality, 0, self.lat_e7, self.lon_e7, self.radius_m * 10]
+    place: list[Any]
 
 
 @dataclass(frozen=True)
@@ -210,15 +231,32 @@ def read_case(path: Path) -> Case:
     quality = at.text(value, "place_quality")
     if quality not in QUALITIES:
         raise at.wrong("place_quality", "quality")
-    return Case(
-        case_id,
-        portfolio,
-        creditor,
-        at.integer(value, "lat_e7", -800_000_000, 800_000_000),
-        at.integer(value, "lon_e7", -1_800_000_000, 1_800_000_000),
-        at.integer(value, "radius_m", 10, 2000),
-        quality,
-    )
+    return Case(case_id, portfolio, creditor, [1, QUALITIES.index(quality), *_fence(at, value)])
+
+
+def _fence(at: _Line, value: dict[str, Any]) -> list[Any]:
+    """A polygon [1, corners] from `polygon`, or a circle [0, lat, lon, radius in dm]."""
+    if "polygon" not in value:
+        return [
+            0,
+            at.integer(value, "lat_e7", -800_000_000, 800_000_000),
+            at.integer(value, "lon_e7", -1_800_000_000, 1_800_000_000),
+            at.integer(value, "radius_m", 10, 2000) * 10,
+        ]
+    if not {"lat_e7", "lon_e7", "radius_m"}.isdisjoint(value):
+        raise at.wrong("polygon", "circle_too")
+    given: object = value["polygon"]
+    pairs = cast(list[Any], given) if isinstance(given, list) else []
+    if not all(isinstance(pair, list) and len(cast(list[Any], pair)) == 2 for pair in pairs):
+        raise at.wrong("polygon", "corners")
+    if not all(type(number) is int for pair in pairs for number in pair):
+        raise at.wrong("polygon", "corners")
+    shape: list[Any] = [1, polygon.steps(pairs)]
+    try:
+        fence.Plane(shape)
+    except fence.FenceError as error:
+        raise at.wrong("polygon", error.code) from None
+    return shape
 
 
 def read_script(path: Path) -> list[Act]:

@@ -13,8 +13,10 @@ from ronda_tools.texts import codes, language, say
 COMPASS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 _VERDICT = {1: "inside", 2: "outside", 3: "uncertain"}
 _REASON = {1: "no_fix", 2: "disqualified", 3: "hdop"}
+BAD_FENCE = -1
+"""A reason of the gateway's own: the place is no fence."""
 _ENDED = {1: "closed", 2: "interrupted", 3: "refused"}
-_OPENED = {0: "refused", 1: "inside", 2: "unconfirmed", 3: "address"}
+_OPENED = {0: "refused", 1: "inside", 2: "unconfirmed", 3: "address", 4: "portal"}
 _QUALITY = {0: "geocoded", 1: "confirmed", 2: "corrected"}
 _SOURCE = {0: "none", 1: "gnss", 2: "gateway", 3: "rtc"}
 
@@ -30,6 +32,8 @@ def verdict(value: Sequence[Any] | None) -> str:
     if not value:
         return say("word.not_asked")
     kind, d, r, used, reason = (list(value) + [None] * 5)[:5]
+    if reason == BAD_FENCE:
+        return say("word.bad_fence")
     if d is None or r is None:
         text = say("word.uncertain_blind")
     else:
@@ -37,6 +41,13 @@ def verdict(value: Sequence[Any] | None) -> str:
         text = say(code, d=metres(d), r=metres(r), used=used)
     why = _REASON.get(reason)
     return f"{text} ({say(f'word.reason.{why}')})" if why else text
+
+
+def shape(fence: Sequence[Any]) -> str:
+    """A fence [0, lat, lon, radius dm] or [1, corners] in words."""
+    if fence[0] == 0:
+        return say("word.circle", radius=metres(fence[3]))
+    return say("word.polygon", corners=len(fence[1]) // 2)
 
 
 def direction(compass8: int) -> str:
