@@ -214,7 +214,6 @@ def test_a_polygon_is_read(tmp_path: Path) -> None:
         ([*SQUARE, SQUARE[0]], "dos veces"),
         ([SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3]], "se cruzan"),
         ([[lat, -770297000] for lat in range(3)], "100 m²"),
-        ([[lat, lon] for lat in (0, 400000) for lon in (0, 400000)], "se cruzan"),
         ([[0, 0], [400000, 0], [400000, 400000], [0, 400000]], "2 km"),
     ],
 )
