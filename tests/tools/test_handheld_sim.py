@@ -209,6 +209,8 @@ def test_provisioning_happens_once(tmp_path: Path, walk: Walk, home: site.Site) 
     options = Options(_log(tmp_path, walk), tmp_path / "dir", site=home.folder, device="sim-01")
     first = handheld_sim.run(options).data
     key = (tmp_path / "dir" / "nv" / "key").read_bytes()
+    for name in ("nv", "nv/key", "flash.img", "journal.jsonl"):
+        assert not (tmp_path / "dir" / name).stat().st_mode & 0o077, name
     second = handheld_sim.run(options).data
     assert (tmp_path / "dir" / "nv" / "key").read_bytes() == key
     assert first["log"] == second["log"] and first["device"] == "sim-01"

@@ -258,6 +258,7 @@ class Vm:
                 stderr=subprocess.STDOUT,
                 bufsize=0,
                 start_new_session=True,
+                umask=0o077,  # the key, the flash and the journal are nobody else's to read
                 env={
                     **os.environ,
                     **(environment or {}),
@@ -377,6 +378,9 @@ def _hold(storage: Path) -> Any:
     """Lock a storage folder for this process: two VMs on one image would ruin it."""
     try:
         storage.mkdir(parents=True, exist_ok=True)
+        nv = storage / "nv"  # holds the private key, which older storage left open to all
+        nv.mkdir(exist_ok=True)
+        nv.chmod(0o700)
         lock = (storage / "lock").open("w")
     except OSError as error:
         raise UsedWrong(
