@@ -47,7 +47,7 @@ class _Lane:
         self.born = born  # segments above it were sealed in this boot: first published by it
         # seq -> [link ms of the last publish | None, wait ms, link ms of the first | None]
         self.sent = {}
-        # [from, to] that need no repeat: the gateway has them behind a gap (all of them are in
+        # [from, to…] that need no repeat: the gateway has them behind a gap (all of them are in
         # each receipt), it holds or refused them (told once each), they are unreadable here.
         self.kept, self.held, self.lost = [], [], []
         self.asked_at = 0  # link ms of the last publish
@@ -91,9 +91,9 @@ class _Lane:
         """Take a receipt's ranges and dispositions. A range counts if it ends in our own hash: of
         a clone's segments nothing is had that is ours."""
         chain, kept, released = self.chain, [], self.chain.released
-        for first, last, digest in found.ranges:
-            if [first, last] in self.kept or chain.hash_at(last) == digest:
-                kept.append([first, last])
+        for item in found.ranges:
+            if item in self.kept or chain.hash_at(item[1]) == item[2]:
+                kept.append(item)
         self.kept = kept
         for item in found.dispositions:
             _add(self.held, item[0])
