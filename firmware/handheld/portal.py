@@ -6,25 +6,29 @@ clock says afterwards. Loaded when a gestor first asks for it; what it allows is
 
 from ronda_protocol import fence, track, visit
 
+from handheld import intents
+
 
 def register(visits, case_id):
     """(code, fields) of the intent register_portal; without a case any fix that can be used will
     do, and each check-in judges it against its own place."""
-    case, code = visits.admit(case_id) if case_id is not None else (None, visits.idle())
+    case, code = None, intents.idle(visits)
+    if case_id is not None:
+        case, code = intents.admit(visits, case_id)
     if code:
         return code, {}
-    stamp, fixes = visits.clock.stamp(), visits.window()
+    stamp, fixes = visits.clock.stamp(), intents.window(visits)
     if not [fix for fix in fixes if fix[5] != 255 and not _disqualified(fix)]:
         return "portal_no_fix", {}
     verdict, dwell = None, 0
     if case:
         try:
-            stay = visits.watch(case, fixes)
-            verdict = visits.verdict(stay, fixes)
+            stay = intents.watch(visits, case, fixes)
+            verdict = intents.judged(visits, stay, fixes)
         except fence.FenceError:
             return "bad_place", {}
         if verdict[0] == fence.OUTSIDE:
-            return "refused_outside", visits.way(stay, verdict, fixes)
+            return "refused_outside", intents.way(stay, verdict, fixes)
         if verdict[0] != fence.INSIDE:
             return "portal_unsure", {"verdict": verdict}
         dwell = stay.going_on_s(stamp[1])
@@ -40,7 +44,7 @@ def at_check_in(visits, case, stay, stamp):
     if stamp[0] != when[0] or stamp[1] - when[1] > visit.PORTAL_MS:
         visits.portal = None
         return None
-    verdict = visits.verdict(stay, fixes)
+    verdict = intents.judged(visits, stay, fixes)
     if case_id != case["case_id"]:
         row = fence.Dwell(case["place"][2:])
         for fix in fixes:

@@ -63,7 +63,7 @@ class Walk(Gnss):
 def begun(board=None, *places):
     """A day with the shift begun, eight seconds at the first door."""
     day = Day(board, Round(*places))
-    day.gnss = day.visits._gnss = Walk(day.clock)
+    day.gnss = day.visits.gnss = Walk(day.clock)
     assert day.do("shift_start", gestor="g-07")["ok"] or day.visits.in_shift
     day.gnss.stay(day, 8)
     return day
@@ -98,7 +98,7 @@ def test_how_long_the_fixes_stayed():
     day.gnss.stay(day, 50)
     day.gnss.indoors(day, 300)
     assert closed(day)["dwell"] == [7, 100]
-    assert day.gnss.watch is None and day.visits._stay is None
+    assert day.gnss.watch is None and day.visits.stay is None
 
 
 def test_a_try_that_was_refused_begins_the_watch():
@@ -304,7 +304,7 @@ def test_a_restart_ends_it_whatever_the_clock_says():
     day = upstairs(case_id="caso-0")
     day.board.reboot()
     day = Day(day.board, Round())
-    day.gnss = day.visits._gnss = Walk(day.clock)
+    day.gnss = day.visits.gnss = Walk(day.clock)
     assert day.visits.in_shift and day.do("status")["portal_s"] == 0
     assert day.do("check_in", case_id="caso-0")["code"] == "waiting_fix"
 

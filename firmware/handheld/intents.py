@@ -1,0 +1,286 @@
+"""What each intent does: functions of their names, of the visits and the arguments' `get`.
+
+Each gives a dict with `ok` and `code`; a refusal says what to do by its code and fields. What a
+fence verdict allows is policy's, which answers are right the questionnaire's, sealing the log's.
+Loaded for one intent and dropped after it, so that it keeps no state.
+"""
+
+from ronda_protocol import bounds, fence, track, visit
+
+from handheld import forget, policy
+
+
+def _no(code, **fields):
+    fields["ok"] = False
+    fields["code"] = code
+    return fields
+
+
+def _yes(code, **fields):
+    fields["ok"] = True
+    fields["code"] = code
+    return fields
+
+
+def shift_start(visits, get):
+    """{gestor}: shift_started, in_shift, gestor, storage_full."""
+    gestor = get("gestor")
+    if visits.in_shift:
+        return _no("in_shift", gestor=visits.gestor)
+    if gestor is not None and not bounds.is_text(gestor, 32):
+        return _no("gestor")
+    if not visits.write(visits.shift_file, [1, gestor]):
+        return _no("storage_full")
+    visits.in_shift, visits.gestor = True, gestor
+    visits.log.event(7, [gestor])  # SHIFT_START
+    return _yes("shift_started")
+
+
+def shift_end(visits, _get):
+    """{}: shift_ended, no_shift, visit_open."""
+    if not visits.in_shift:
+        return _no("no_shift")
+    if visits.fields:
+        return _no("visit_open", case_id=visits.case_id)
+    visits.seal_refused()
+    leave(visits)
+    visits.portal = None
+    visits.shift_file.clear()
+    visits.in_shift = False
+    visits.log.event(8, [visits.gestor])  # SHIFT_END
+    visits.gestor = None
+    visits.log.seal_track()
+    return _yes("shift_ended")
+
+
+def register_portal(visits, get):
+    """{case_id?}: portal_registered, portal_no_fix, portal_unsure, or why not as a check-in."""
+    from handheld import portal
+
+    code, fields = portal.register(visits, get("case_id"))
+    return (_yes if code == "portal_registered" else _no)(code, **fields)
+
+
+def check_in(visits, get):
+    """{case_id, acknowledge?}: opened_…, or what is missing."""
+    case, code = admit(visits, get("case_id"))
+    if not case:
+        return _no(code)
+    stamp, fixes = visits.clock.stamp(), window(visits)
+    place = case["place"]
+    try:
+        stay = watch(visits, case, fixes)
+        verdict = judged(visits, stay, fixes)
+    except fence.FenceError:
+        return _no("bad_place")
+    waited = _waited(visits, case["case_id"], verdict, stamp[1])
+    entrance, dwell = None, stay.going_on_s(stamp[1])
+    if visits.portal and verdict[0] == fence.UNCERTAIN:
+        from handheld import portal
+
+        entrance = portal.at_check_in(visits, case, stay, stamp)
+    acknowledged = get("acknowledge") is True
+    code, opened = policy.decide(
+        verdict, place[1], acknowledged, waited, visits.search_m, visits.wait_s, entrance
+    )
+    if opened == visit.OPENED_INSIDE and dwell < visits.dwell_s:
+        return _no("waiting_dwell", remaining_s=visits.dwell_s - dwell)
+    fields = {
+        "ended": visit.INTERRUPTED,
+        "place": place,
+        "check_in": stamp,
+        "check_in_fixes": visit.pack_window(fixes, stamp[1]),
+        "check_in_verdict": verdict,
+        "opened": opened,
+        "law": [visit.NOT_EVALUATED],
+        "battery": _battery(visits),
+        "gestor": visits.gestor,
+        "form": _ask("form"),
+        "cases_version": visits.cases.version,
+        "dwell": [dwell, None],
+        "portal": entrance,
+    }
+    for name in ("case_id", "portfolio", "creditor"):
+        fields[name] = case[name]
+    if opened:
+        stay.restart()
+        return _begin(visits, code, fields)
+    if code == "waiting_fix":
+        return _no(code, remaining_s=visits.wait_s - waited)
+    if code == "ask_unconfirmed":
+        return _no(code, verdict=verdict)
+    _refuse(visits, fields)
+    return _no(code, **way(stay, verdict, fixes))
+
+
+def idle(visits):
+    """Why nothing may begin now: already_open, no_shift, or None."""
+    if visits.fields:
+        return "already_open"
+    return None if visits.in_shift else "no_shift"
+
+
+def admit(visits, case_id):
+    """(case, None), or (None, why no visit to it may begin now)."""
+    cases = visits.cases
+    utc = visits.clock.utc() if visits.clock.trusted() else None
+    code = idle(visits)
+    if code:
+        return None, code
+    if utc is None:
+        return None, "no_time"
+    if cases is None:
+        return None, "no_cases"
+    if utc >= cases.expires_at:
+        return None, "cases_expired"
+    case = cases.get(case_id)
+    if case is None:
+        return None, "no_case"
+    if visits.refused and visits.refused["case_id"] != case_id:
+        visits.seal_refused()
+    if not visits.log.room():
+        return None, "storage_full"
+    return case, None
+
+
+def _waited(visits, case_id, verdict, ms):
+    """Seconds since the first try at this case, while there is no fix at all."""
+    if verdict[4] != fence.NO_FIX:
+        visits.tried = None
+        return 0
+    if not visits.tried or visits.tried[0] != case_id:
+        visits.tried = (case_id, ms)
+    return (ms - visits.tried[1]) // 1000
+
+
+def watch(visits, case, fixes):
+    """The stay at a case's place since the first try there, with these fixes. FenceError."""
+    case_id, place, stay = visits.stay or (None, None, None)
+    if case_id != case["case_id"] or place != case["place"]:
+        leave(visits)
+        stay = fence.Dwell(case["place"][2:])
+        visits.stay = (case["case_id"], case["place"], stay)
+        if visits.gnss:
+            visits.gnss.watch = stay.add
+    for fix in fixes:
+        stay.add(fix[2], fix[3], fix[4], fix[5], track.fix_flags(fix))
+    return stay
+
+
+def leave(visits):
+    """Nobody asks any more how long the fixes stay anywhere."""
+    visits.stay = None
+    if visits.gnss:
+        visits.gnss.watch = None
+
+
+def _begin(visits, code, fields):
+    visits.seal_refused()
+    if not visits.write(visits.visit_file, visits.first(fields)):
+        return _no("storage_full")
+    visits.fields, visits.answers, visits.records = fields, {}, 0
+    visits.tried = None
+    visits.log.event(15, [fields["case_id"]])  # VISIT_STARTED
+    return _yes(code, case_id=fields["case_id"], verdict=fields["check_in_verdict"])
+
+
+def answer(visits, get):
+    """{id, value}: answered, invalid, no_visit, storage_full."""
+    if not visits.fields:
+        return _no("no_visit")
+    name, value = get("id"), get("value")
+    wrong = _ask("problem", name, value)
+    if wrong:
+        return _no("invalid", problems=[wrong])
+    visits.records += 1  # no two records alike: see Records
+    if not visits.write(visits.visit_file, [1, visits.records, name, value], False):
+        return _no("storage_full")
+    visits.answers[name] = value
+    return _yes("answered")
+
+
+def close(visits, get):
+    """{outcome, answers?, promise?, ask_fix?, no_signal?}: saved, or what is missing."""
+    if not visits.fields:
+        return _no("no_visit")
+    answers, promise = dict(visits.answers), get("promise")
+    more = get("answers") or {}
+    if not isinstance(more, dict):
+        return _no("invalid", problems=["answers"])
+    answers.update(more)
+    wrong = _ask("validate", answers, get("outcome"), promise)
+    if wrong:
+        return _no("invalid", problems=wrong)
+    fields, stamp = dict(visits.fields), visits.clock.stamp()
+    fixes = window(visits)
+    stay = watch(visits, fields, fixes)
+    verdict = judged(visits, stay, fixes)
+    portal = fields["opened"] == visit.OPENED_PORTAL
+    if portal and verdict[0] != fence.INSIDE:
+        if get("no_signal") is not True:
+            return _no("ask_portal_fix", verdict=verdict, **way(stay, verdict, fixes))
+        fields["no_signal"] = True
+    fields["ended"], fields["close"], fields["outcome"] = visit.CLOSED, stamp, get("outcome")
+    fields["battery"] = _battery(visits)
+    fields["dwell"] = [fields["dwell"][0], stay.longest_s()]
+    if portal or get("ask_fix"):
+        fields["close_fixes"] = visit.pack_window(fixes, stamp[1])
+        fields["close_verdict"] = verdict
+    sealed = visits.seal(fields, answers, promise)
+    if sealed is None:
+        return _no("storage_full")
+    visits.fields, visits.answers = None, {}
+    leave(visits)
+    visits.visit_file.clear()
+    return _yes("saved", seq=sealed[0], visit_id=sealed[1])
+
+
+def _ask(what, *args):
+    """A function of the questionnaire, which leaves the heap at once: sealing needs the room."""
+    from handheld import questionnaire
+
+    try:
+        return getattr(questionnaire, what)(*args)
+    finally:
+        questionnaire = None
+        forget("handheld.questionnaire")
+
+
+def window(visits):
+    """Fix entries of the last 30 s, eight at most."""
+    return visits.gnss.window() if visits.gnss else []
+
+
+def judged(visits, stay, fixes):
+    """The fence verdict of fix entries at the place of a stay."""
+    return stay.plane.verdict(visit.fence_fixes(fixes), visits.board.ident.uere_dm)
+
+
+def way(stay, verdict, fixes):
+    """Fields of an answer to one who is outside: metres to the edge, where the centre is."""
+    if verdict[0] != fence.OUTSIDE:
+        return {}
+    last = [fix for fix in visit.fence_fixes(fixes) if not fix[3] & fence.DISQUALIFYING][-1]
+    north, east = fence.offset_dm(stay.plane.center, last[0], last[1])
+    direction = fence.compass8(-north, -east)
+    return {"metres": -(-verdict[1] // 10), "direction": direction}
+
+
+def _battery(visits):
+    power = visits.board.power
+    return list(power.read()) if power else None
+
+
+def _refuse(visits, fields):
+    """Count an attempt; the first one's facts stand for all."""
+    pending = visits.refused
+    if pending and visits.clock.ms() < visits.refused_ms + visits.repeat_s * 1000:
+        pending["attempts"] += 1
+        visits.write(visits.refused_file, [1, pending["attempts"]], False)
+        return
+    visits.seal_refused()
+    fields["ended"], fields["opened"] = visit.REFUSED, visit.OPENED_REFUSED
+    fields["attempts"] = 1
+    # When the flash refuses, the attempt is still held here until it can be sealed.
+    visits.write(visits.refused_file, visits.first(fields))
+    visits.refused, visits.refused_ms = fields, visits.clock.ms()
