@@ -1,7 +1,7 @@
-"""Real logs cut at any byte, joined to any other, with bytes changed: the parser in the VM.
+"""Long pieces of real logs, cut, joined, changed, with binary frames put in: the parser in the VM.
 
-Arguments: seed, rounds, files. Prints one line of JSON: how many sentences and fixes it saw, and
-for what went wrong [round, what]. A false fix is one whose position no log has.
+Arguments: seed, rounds, files. Prints one line of JSON: how many sentences, fixes and frames it
+saw, and for what went wrong [round, what]. A false fix is one whose time or position no log has.
 """
 
 import json
@@ -13,7 +13,7 @@ state = [int(sys.argv[1])]
 rounds = int(sys.argv[2])
 places = set()
 wrong = []
-seen = {"sentences": 0, "fixes": 0, "damaged": 0}
+seen = {"sentences": 0, "fixes": 0, "damaged": 0, "frames": 0}
 now = 0
 
 
@@ -24,28 +24,70 @@ def random(n):
 
 
 def collect(p):
-    """A position that is true."""
+    """A fix that is true."""
     if p.fixed:
-        places.add((p.lat, p.lon))
+        places.add((p.lat, p.lon, p.day, p.ms))
 
 
 def check(p):
-    """A position that must be true."""
-    if p.fixed and (p.lat, p.lon) not in places:
-        wrong.append([now, "false fix %d %d" % (p.lat, p.lon)])
+    """A fix that must be true."""
+    if p.fixed and (p.lat, p.lon, p.day, p.ms) not in places:
+        wrong.append([now, "false fix %d %d %d %d" % (p.lat, p.lon, p.day, p.ms)])
 
 
-def run(data, on_epoch):
-    """The sentences of a stream, fed in random pieces; sometimes the line goes quiet."""
-    parser = Parser(on_epoch)
+def feed(parser, data, quiet):
+    """A stream in random pieces; sometimes the line goes quiet."""
     at = 0
     while at < len(data):
         piece = data[at : at + 1 + random(700)]
         parser.feed(piece, len(piece))
-        if random(4) == 0:
+        if quiet and random(4) == 0:
             parser.idle()
         at += len(piece)
     parser.idle()
+
+
+def ubx(payload):
+    """A u-blox frame."""
+    body = b"\x01\x07" + bytes((len(payload) & 255, len(payload) >> 8)) + payload
+    a = c = 0
+    for x in body:
+        a += x
+        c += a
+    return b"\xb5\x62" + body + bytes((a & 255, c & 255))
+
+
+def casic(payload):
+    """A CASIC frame; its payload is whole words."""
+    body = bytes((len(payload) & 255, len(payload) >> 8)) + b"\x01\x03" + payload
+    c = 0
+    for i in range(0, len(body), 4):
+        c += int.from_bytes(body[i : i + 4], "little")
+    return b"\xba\xce" + body + (c & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def with_frames(data):
+    """The same with frames put in anywhere, most of them full of sentences."""
+    out, at = bytearray(), 0
+    while at < len(data):
+        more = random(900)
+        out += data[at : at + more]
+        at += more
+        inside = window(logs[random(len(logs))])[: 4 * random(126)]
+        out += casic(inside[: len(inside) & ~3]) if random(3) == 0 else ubx(inside)
+    return out
+
+
+def numbers(p):
+    """What a parser has counted, and where it is."""
+    at = (p.lat, p.lon, p.day, p.ms, p.sky.count, p.sky.mark)
+    return (p.sentences, p.checksum_errors, p.bad_fields, p.fixes, p.losses) + at
+
+
+def run(data, on_epoch):
+    """The sentences of a stream."""
+    parser = Parser(on_epoch)
+    feed(parser, data, True)
     seen["sentences"] += parser.sentences
     seen["fixes"] += parser.fixes
     seen["damaged"] += parser.checksum_errors + parser.bad_fields
@@ -73,6 +115,19 @@ for now in range(rounds):
         changed[random(len(whole))] = random(256)
         if run(changed, check) < count - 1:
             wrong.append([now, "one byte cost more than one sentence"])
+    # Frames in between change nothing.
+    plain, framed = Parser(check), Parser(check)
+    feed(plain, whole, False)
+    feed(framed, with_frames(whole), False)
+    seen["frames"] += framed.frames
+    if numbers(plain) != numbers(framed):
+        wrong.append([now, "frames change %s to %s" % (numbers(plain), numbers(framed))])
+    # One that is cut short swallows nothing of what follows it.
+    cut = ubx(bytes(random(500)))[: 1 + random(500)]
+    cut = Parser(check), cut
+    feed(cut[0], cut[1] + whole + b"\r\n", False)
+    if cut[0].sentences < plain.sentences:
+        wrong.append([now, "half a frame swallowed %d" % (plain.sentences - cut[0].sentences)])
     # Cut and joined, in pieces, with bytes lost, repeated and put in.
     parts = bytearray()
     for _ in range(1 + random(6)):
