@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from ronda_gateway import keys
-from ronda_protocol import cose, fence, segment, track, visit
+from ronda_protocol import correction, cose, fence, segment, track, visit
 
 MIRAFLORES = (-121191427, -770349046)
 """A door in Lima, in units of 1e-7 degrees."""
@@ -143,6 +143,13 @@ class DeskDevice:
         raw = self.seal(segment.VISIT_BODY, parts, number)
         self.ms += 60_000
         return raw
+
+    def seal_correction(self, seq: int, field: str, value: Any, **fields: Any) -> bytes:
+        """A correction of the visit `seq` of this log, by its gestor."""
+        told: dict[str, Any] = {"log_id": self.log_id, "seq": seq, "field": field, "value": value}
+        told |= {"reason": "me equivoqué", "gestor": "G-07"} | fields
+        part = correction.encode(self.rng.randbytes(16), told)
+        return self.seal(3, {segment.CORRECTION: part}, self.next_numbers(1))
 
     def day(self, tracks: int = 4) -> list[bytes]:
         """Tracks with a visit after each."""

@@ -157,6 +157,30 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "case's place",
         ),
     ),
+    "correction_refused": (
+        "alarm",
+        (
+            "una corrección firmada de la visita {visit_id} no vale ({why}); queda como estaba",
+            "a signed correction of visit {visit_id} does not hold ({why}); the visit stands",
+        ),
+        (
+            "other_gestor, after_shift: pregunte a quien llevaba el equipo. not_a_visit, "
+            "before_visit, not_closed: revise el firmware",
+            "other_gestor, after_shift: ask whoever carried the handheld. not_a_visit, "
+            "before_visit, not_closed: examine the firmware",
+        ),
+    ),
+    "correction_unknown": (
+        "warning",
+        (
+            "una corrección nombra la visita {visit_id}, que aún no ha llegado",
+            "a correction names visit {visit_id}, which has not come yet",
+        ),
+        (
+            "espere a que el equipo termine de enviar; si la visita no llega, tráigalo",
+            "wait until the handheld has sent everything; if the visit never comes, bring it in",
+        ),
+    ),
     "policy_mismatch": (
         "alarm",
         (

@@ -13,6 +13,8 @@ from ronda_protocol.segment import FIRST_PREV
 LINKED = "linked"
 GAP = "gap"
 BROKEN = "broken"
+# Told of a visit at or after a seq that has two signed contents; no segment's own link.
+FORKED = "forked"
 
 # seq -> (chain hash, previous hash) of a stored segment of this log, or None.
 Stored = Callable[[int], tuple[bytes, bytes] | None]
@@ -45,6 +47,11 @@ class LogState:
     numbered: int = 0
     loose: list[int] = field(default_factory=list[int])
     revoked_upto: int | None = None
+    forked_from: int | None = None
+
+    def told(self, seq: int, link: str) -> str:
+        """The chain verdict of a visit: which branch of a fork is the device's nobody knows."""
+        return FORKED if self.forked_from is not None and seq >= self.forked_from else link
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +123,23 @@ def _add_beyond(beyond: list[Range], seq: int, chain: bytes) -> None:
 
 
 def count_numbers(
-    state: LogState, numbers: list[int], is_visit: bool
+    state: LogState, numbers: list[int], alone: bool
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Account for the entry numbers (flat ranges) of a segment now within upto.
 
-    Returns the ranges that are missing and those seen before. A visit is sealed at once, so its
+    Returns the ranges that are missing and those seen before. What is sealed alone, a visit or a
+    correction, is sealed at once, so its
     number may come before those of the open track; a track segment holds every other entry up to
     its last: what is then still missing was never sealed.
     """
     first, count = numbers[0], numbers[1]
-    if state.numbered < 0 and not is_visit:
+    if state.numbered < 0 and not alone:
         state.numbered = min([first, *state.loose]) - 1
     if len(numbers) == 2 and first == state.numbered + 1 and not state.loose:
         state.numbered += count
         return [], []
     spans = [(numbers[i], numbers[i] + numbers[i + 1] - 1) for i in range(0, len(numbers), 2)]
-    if is_visit:
+    if alone:
         if first <= state.numbered or first in state.loose:
             return [], spans
         insort(state.loose, first)

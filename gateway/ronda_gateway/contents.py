@@ -1,4 +1,4 @@
-"""What a segment holds becomes rows and feed events; a visit is judged, and judged again later.
+"""What a segment holds becomes rows and feed events. What changes later of a visit is changes'.
 
 Works within one transaction; the chain verdict comes from the caller.
 """
@@ -7,16 +7,21 @@ import json
 from collections import Counter
 from typing import Any
 
-import sqlalchemy as sa
 from ronda_protocol import cbor, segment, track, visit
 
 from ronda_gateway import schema
 from ronda_gateway.chain import LogState
+from ronda_gateway.changes import Changes, alert, visit_id
 from ronda_gateway.feed import utc_offset
-from ronda_gateway.judge import judge
 from ronda_gateway.pipeline import Accepted
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
+
+_MAIN_PART = {
+    segment.TRACK_BODY: segment.TRACK,
+    segment.VISIT_BODY: segment.EVIDENCE,
+    segment.CORRECTION_BODY: segment.CORRECTION,
+}
 
 
 class Contents:
@@ -24,7 +29,7 @@ class Contents:
 
     def __init__(self, work: Transaction, fence: FenceSettings, counters: Counter[str]) -> None:
         self._work = work
-        self._fence = fence
+        self.changes = Changes(work, fence)
         self._counters = counters
 
     def take(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
@@ -32,12 +37,14 @@ class Contents:
         sealed = accepted.sealed
         if accepted.status != schema.STORED or sealed is None:
             return
-        is_visit = sealed.header.body == segment.VISIT_BODY
-        if (segment.EVIDENCE if is_visit else segment.TRACK) in sealed.withheld:
+        body = sealed.header.body
+        if _MAIN_PART[body] in sealed.withheld:
             names = ", ".join(segment.PART_NAMES[number] for number in sealed.withheld)
             alert(self._work, "parts_withheld", accepted, at, parts=names)
-        elif is_visit:
-            self._visit(state, accepted, link, at)
+        elif body == segment.VISIT_BODY:
+            self._visit(state, accepted, state.told(accepted.seq, link), at)
+        elif body == segment.CORRECTION_BODY:
+            self.changes.correction(state, accepted, at)
         else:
             self._track(state, accepted, sealed.header.stamp, at)
 
@@ -78,11 +85,11 @@ class Contents:
         found, header = accepted.visit, accepted.header
         assert found is not None and header is not None
         evidence = found.evidence
-        verdicts = self._verdicts(accepted, link, at)
+        verdicts = self.changes.verdicts(accepted, link, at)
         self._counters["visits"] += 1
         self._work.rows(schema.visits).append(
             (
-                _visit_id(accepted),
+                visit_id(accepted),
                 state.key,
                 accepted.seq,
                 header.numbers[0],
@@ -101,50 +108,7 @@ class Contents:
             )
         )
         self._work.publish(self._work.feed.visit(accepted, verdicts, at))
-
-    def _verdicts(self, accepted: Accepted, link: str, at: int) -> dict[str, Any]:
-        """The judgement of a visit; its alarms have stable ids, so judging again raises none."""
-        found = accepted.visit
-        assert found is not None
-        rules = self._fence
-        judged = judge(found.evidence, link, rules.uere_dm, rules.search_m, rules.dwell_s)
-        for kind, fields in judged.alarms.items():
-            alert(self._work, kind, accepted, at, visit_id=_visit_id(accepted), **fields)
-        return judged.verdicts
-
-    def retell(self, state: LogState, accepted: Accepted, link: str, why: str, at: int) -> None:
-        """Judge a visit again and tell the change as `<visit id>/v<n>`, if it was told before.
-
-        `why`: chain (a gap closed) or parts (withheld ones arrived).
-        """
-        table, connection = schema.visits, self._work.connection
-        here = sa.and_(table.c.log == state.key, table.c.seq == accepted.seq)
-        told = connection.scalar(sa.select(table.c.version).where(here))
-        if told is None or accepted.visit is None:
-            return
-        verdicts = self._verdicts(accepted, link, at)
-        connection.execute(
-            table.update()
-            .where(here)
-            .values(
-                version=told + 1,
-                link=link,
-                overall=verdicts["overall"],
-                verdicts=json.dumps(verdicts),
-            )
-        )
-        self._work.publish(self._work.feed.verdict(accepted, verdicts, told + 1, why, at))
-
-
-def alert(work: Transaction, kind: str, accepted: Accepted, at: int, **fields: Any) -> None:
-    """Raise an alert about one segment: one of a kind for each seq."""
-    device, log = accepted.device.id, accepted.log_id.hex()
-    fields = {"log": log, "seq": accepted.seq, **fields}
-    work.alert(kind, f"{device}/{log}/{fields['seq']}", device, at, **fields)
-
-
-def _visit_id(accepted: Accepted) -> str:
-    return visit.visit_id(accepted.device.id, accepted.log_id, accepted.seq)
+        self.changes.settle_waiting(accepted, at)
 
 
 def _number(value: object) -> int | None:

@@ -6,7 +6,7 @@ a consumer can drop repeats. Describes, never judges.
 
 import base64
 import json
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ronda_protocol import polygon, segment, track, visit
 from ronda_protocol.bounds import MAX_UTC, is_uint
@@ -29,6 +29,13 @@ _SOURCES = ("none", "gnss", "gateway", "rtc")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 OutboxRow = tuple[object, ...]
+
+
+class Change(NamedTuple):
+    """A later change of a visit of `device`; `data` has visit_id, version, portfolio and more."""
+
+    device: str
+    data: dict[str, Any]
 
 
 class Feed:
@@ -112,31 +119,12 @@ class Feed:
         topic = f"{found.evidence['portfolio']}/visits"
         return self._row(topic, VISIT, visit_id, accepted.device.id, at, data=data)
 
-    def verdict(
-        self, accepted: Accepted, verdicts: dict[str, Any], version: int, why: str, at: int
-    ) -> OutboxRow:
-        """A later change to a visit that was told already: `<visit id>/v<n>`, never a second
-        visit. `why`: chain, or parts (then the now fuller segment is in `sealed`)."""
-        found = accepted.visit
-        assert found is not None
-        visit_id = visit.visit_id(accepted.device.id, accepted.log_id, accepted.seq)
-        data: dict[str, Any] = {
-            "visit_id": visit_id,
-            "version": version,
-            "changed": why,
-            "case_id": found.evidence["case_id"],
-            "portfolio": found.evidence["portfolio"],
-            "verdicts": verdicts,
-            "at": at,
-        }
-        if why == "parts":
-            data["parts"] = _parts(accepted)
-            data["answers"] = found.answers
-            data["promise"] = found.promise
-            data["sealed"] = base64.b64encode(accepted.raw).decode()
-        topic = f"{found.evidence['portfolio']}/visits"
-        event_id = f"{visit_id}/v{version}"
-        return self._row(topic, VISIT_VERDICT, event_id, accepted.device.id, at, data=data)
+    def verdict(self, change: Change, at: int) -> OutboxRow:
+        """A later change to a visit that was told: `<visit id>/v<n>`, never a second visit."""
+        data = change.data
+        topic = f"{data['portfolio']}/visits"
+        event_id = f"{data['visit_id']}/v{data['version']}"
+        return self._row(topic, VISIT_VERDICT, event_id, change.device, at, data=data)
 
     def alert(self, alert_id: str, device: str, at: int, data: dict[str, Any]) -> OutboxRow:
         """An alert for the agency alone."""
@@ -176,7 +164,7 @@ def describe(accepted: Accepted, found: Visit, at: int) -> dict[str, Any]:
         "attempts": evidence.get("attempts"),
         "form": {"id": form[0], "hash": form[1].hex()} if form else None,
         "cases_version": evidence.get("cases_version"),
-        "parts": _parts(accepted),
+        "parts": parts(accepted),
         "clocks": {
             "handheld": stamp(evidence["check_in"]),
             "sealed": stamp(header.stamp),
@@ -185,7 +173,8 @@ def describe(accepted: Accepted, found: Visit, at: int) -> dict[str, Any]:
     }
 
 
-def _parts(accepted: Accepted) -> dict[str, str]:
+def parts(accepted: Accepted) -> dict[str, str]:
+    """Which of the signed parts came along, by name: present or withheld."""
     sealed = accepted.sealed
     assert sealed is not None
     return {

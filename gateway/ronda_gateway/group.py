@@ -13,7 +13,8 @@ from ronda_protocol import cbor, receipt, segment
 from ronda_gateway import chain, fleet, pipeline, schema
 from ronda_gateway.apart import Apart
 from ronda_gateway.chain import LogState, Range
-from ronda_gateway.contents import Contents, alert
+from ronda_gateway.changes import alert
+from ronda_gateway.contents import Contents
 from ronda_gateway.pipeline import Accepted, Device, Message
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
@@ -60,6 +61,8 @@ class Group:
             self._set_apart(accepted, message, pipeline.REVOKED, receipt.HELD)
         elif placed.kind == "fork" or self._continues_fork(placed, accepted):
             self._set_apart(accepted, message, pipeline.FORK, receipt.QUARANTINED)
+            if placed.kind == "fork":
+                self._contents.changes.forked(state, accepted.seq, at)
         else:
             self._counters["stored"] += 1
             self._new(state, placed, accepted, at)
@@ -144,10 +147,10 @@ class Group:
         self._update_segment(state, accepted.seq, status=fuller.status, raw=whole)
         self._touch(fuller, fuller.status)
         self._unreadable(fuller, at)
-        if segment.TRACK in extra or segment.EVIDENCE in extra:
+        if extra.keys() & {segment.TRACK, segment.EVIDENCE, segment.CORRECTION}:
             self._contents.take(state, fuller, link, at)
         elif fuller.status == schema.STORED:
-            self._contents.retell(state, fuller, link, "parts", at)
+            self._contents.changes.retell(state, fuller, link, "parts", at)
 
     # ---- a gap that closed ---------------------------------------------------------------------
 
@@ -170,14 +173,15 @@ class Group:
                     if row.body == segment.VISIT_BODY:
                         raw = self._segment_row(state, row.seq)[2]
                         told = pipeline.reopen(device, raw)
-                        self._contents.retell(state, told, link, "chain", at)
+                        self._contents.changes.retell(state, told, link, "chain", at)
                 if row.numbers:
                     self._count(state, row.seq, cbor.decode(row.numbers), row.body, at)
             before = row.chain
 
     def _count(self, state: LogState, seq: int, numbers: list[int], body: int, at: int) -> None:
         """Account for the entry numbers of a segment now within upto (protocol.md, Entries)."""
-        missing, again = chain.count_numbers(state, numbers, body == segment.VISIT_BODY)
+        alone = body in (segment.VISIT_BODY, segment.CORRECTION_BODY)
+        missing, again = chain.count_numbers(state, numbers, alone)
         log = state.log_id.hex()
         for kind, spans in (("entries_missing", missing), ("entries_repeated", again)):
             for first, last in spans:
@@ -265,14 +269,14 @@ _HEADS = "UPDATE logs SET upto=?, head=?, max_seq=?, numbered=?, last_at=? WHERE
 
 def load_state(connection: sa.Connection, device: str, log_id: bytes) -> LogState | None:
     """What is stored of a log; None when nothing is."""
-    logs, segments, visits = schema.logs, schema.segments, schema.visits
+    logs, segments = schema.logs, schema.segments
     row = connection.execute(
         sa.select(logs).where(logs.c.device == device, logs.c.log_id == log_id)
     ).one_or_none()
     if row is None:
         return None
     state = LogState(row.id, device, log_id, row.upto, row.head, row.max_seq)
-    state.numbered = row.numbered
+    state.numbered, state.forked_from = row.numbered, row.forked_from
     later = (
         sa.select(segments.c.seq, segments.c.chain)
         .where(segments.c.log == row.id, segments.c.seq > row.upto)
@@ -283,10 +287,13 @@ def load_state(connection: sa.Connection, device: str, log_id: bytes) -> LogStat
             state.beyond[-1].last, state.beyond[-1].head = seq, head
         else:
             state.beyond.append(Range(seq, seq, head))
-    loose = (
-        sa.select(visits.c.number)
-        .where(visits.c.log == row.id, visits.c.seq <= row.upto, visits.c.number > row.numbered)
-        .order_by(visits.c.number)
+    loose = sa.union_all(
+        *[
+            sa.select(alone.c.number).where(
+                alone.c.log == row.id, alone.c.seq <= row.upto, alone.c.number > row.numbered
+            )
+            for alone in (schema.visits, schema.corrections)
+        ]
     )
-    state.loose = list(connection.scalars(loose))
+    state.loose = sorted(connection.scalars(loose))
     return state

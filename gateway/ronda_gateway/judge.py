@@ -20,6 +20,7 @@ _SLACK_MS = 1_000
 _EXCEPTIONS = frozenset(
     {
         "chain_broken",
+        "chain_forked",
         "fence_uncertain",
         "location_unconfirmed",
         "address_to_confirm",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ronda_protocol import cose, segment, visit
+from ronda_protocol import correction, cose, segment, visit
 from ronda_protocol.bounds import WireError
 
 from ronda_gateway import schema
@@ -82,6 +82,7 @@ class Accepted:
     sealed: segment.Segment | None = None
     entries: list[list[Any]] = field(default_factory=list[list[Any]])
     visit: Visit | None = None
+    correction: dict[str, Any] | None = None
 
 
 def judge_bytes(
@@ -132,12 +133,15 @@ def read(accepted: Accepted) -> None:
     try:
         if sealed.header.body == segment.VISIT_BODY:
             accepted.visit = read_visit(sealed)
+        elif segment.CORRECTION in sealed.parts:
+            accepted.correction = correction.decode(sealed.parts[segment.CORRECTION])[1]
         accepted.entries = sealed.entries()
     except WireError as error:
         accepted.status = schema.HELD
         accepted.trouble = f"contents: {error.code}"
         accepted.entries = []
         accepted.visit = None
+        accepted.correction = None
 
 
 def read_visit(sealed: segment.Segment) -> Visit | None:

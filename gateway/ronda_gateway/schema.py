@@ -71,6 +71,7 @@ logs = sa.Table(
     sa.Column("numbered", sa.BigInteger, nullable=False, comment="entries <= this accounted for"),
     sa.Column("revoked_upto", sa.BigInteger, comment="last receipted seq at revocation"),
     sa.Column("revoked_head", sa.LargeBinary(32)),
+    sa.Column("forked_from", sa.BigInteger, comment="lowest seq with a second, signed content"),
     sa.Column("first_at", sa.BigInteger, nullable=False),
     sa.Column("last_at", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("device", "log_id"),
@@ -156,6 +157,30 @@ visits = sa.Table(
     sa.Column("version", sa.Integer, nullable=False, comment="of the verdicts, 0 first"),
     sa.Column("verdicts", sa.Text, nullable=False, comment="JSON"),
     sa.UniqueConstraint("log", "seq"),
+)
+
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    _log_key(),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("visit", sa.String(80), nullable=False, index=True, comment="id; maybe not here"),
+    sa.Column("field", sa.String(48), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False, comment="waiting, accepted or refused"),
+    sa.Column("utc", sa.BigInteger),
+    sa.Column("received_at", sa.BigInteger, nullable=False),
+)
+
+device_states = sa.Table(
+    "device_states",
+    metadata,
+    sa.Column("device", sa.String(24), sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("online", sa.Boolean, nullable=False),
+    sa.Column("seq", sa.BigInteger, comment="last sealed, as the device last said"),
+    sa.Column("unsent", sa.BigInteger, comment="without a receipt, as it last said"),
+    sa.Column("at", sa.BigInteger, nullable=False, comment="when the gateway heard it"),
+    comment="What state/<device> said last: unsigned, for people to look at.",
 )
 
 held = sa.Table(

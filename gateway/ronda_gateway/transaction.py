@@ -22,6 +22,7 @@ _BULK = (
     schema.batteries,
     schema.events,
     schema.visits,
+    schema.corrections,
     schema.outbox,
 )
 

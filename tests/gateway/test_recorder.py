@@ -235,7 +235,7 @@ def test_a_fork_is_quarantined_and_so_is_its_branch(bench: Bench) -> None:
     kept = bench.rows(schema.quarantine)
     assert [row.raw for row in kept] == [theirs, branch]
     assert all(row.signed and row.reason == "fork" for row in kept)
-    assert len(bench.visits()) == 1
+    assert [event["type"] for event in bench.visits()] == ["ronda.visit", "ronda.visit.verdict"]
     # Again: receipted again, kept once, told once; and the honest one goes on.
     (said,) = bench.receipts(bench.send(device.id, theirs))
     assert said.dispositions == [[2, receipt.QUARANTINED]]
@@ -590,25 +590,25 @@ def test_a_locked_database_is_down_not_broken(bench: Bench) -> None:
 def test_our_own_fault_quarantines_one_message_and_spares_the_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ronda_gateway import contents
+    from ronda_gateway import changes
 
     device = bench.device()
     day = device.day(2)
-    honest = contents.judge
+    honest = changes.judge
 
     def faulty(evidence: dict[str, object], *rest: object) -> object:
         if evidence["case_id"] == "C-67":
             raise RuntimeError("a bug")
         return honest(evidence, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(contents, "judge", faulty)
+    monkeypatch.setattr(changes, "judge", faulty)
     bench.send(device.id, *day)
     assert bench.counts()["segments"] == 3
     (row,) = bench.rows(schema.quarantine)
     assert (row.reason, row.detail, row.raw) == ("internal", "RuntimeError", day[3])
     assert bench.alerts() == ["internal"]
     # Mended: the handheld, never receipted for it, sends it again.
-    monkeypatch.setattr(contents, "judge", honest)
+    monkeypatch.setattr(changes, "judge", honest)
     (said,) = bench.receipts(bench.send(device.id, day[3]))
     assert said.upto == 4 and len(bench.visits()) == 2
 
