@@ -23,6 +23,7 @@ _DEATHS = const(8)  # in a row, each within 10 minutes of the last: then the run
 _LIVED_MS = const(600000)
 _DRAIN_MS = const(60000)  # link time without progress, after which "finish" gives up
 _CHECK_S = const(60)
+_BODIES = ("ronda_protocol.pack", "ronda_protocol.bodies", "ronda_protocol.rounds")
 
 
 def run(board):
@@ -87,10 +88,9 @@ class App:
             found = packs.arriving(board)
             coming = found and [found[0], found[1], found[2], board.link_ms() - _LIVED_MS]
             self.sync = Sync(
-                board, self.clock, self.log, self.trust, self.config, born, self._found, coming
+                board, self.clock, self.log, self.trust, self.config, born, self._use, coming
             )
-        forget("handheld.packs", "handheld.recovery", "ronda_protocol.pack")
-        forget("ronda_protocol.bodies", "ronda_protocol.reading")
+        forget("handheld.packs", "handheld.recovery", "ronda_protocol.reading", *_BODIES)
 
     def tasks(self):
         """(name, function) of every task of this board."""
@@ -145,23 +145,6 @@ class App:
             self.visits.cases = value
         elif kind == 4:
             self._set(value or {})
-
-    def _found(self, row, value):
-        """A pack has come: it is in force unless it is the site's and ours is there."""
-        if row[6] == "site" and row[0] != 1:
-            self._find(row)
-        else:
-            self._use(row, value)
-
-    def _find(self, row):
-        """Look again which pack of a type is in force."""
-        try:
-            from handheld import packs
-
-            found = packs.find(self.trust, self.clock, self.log, row[0], True)
-        finally:
-            forget("handheld.packs", "ronda_protocol.pack", "ronda_protocol.bodies")
-        self._use(*(found or (row, None)))
 
     # --- tasks ---
 
@@ -223,8 +206,13 @@ class App:
             if not self.trust.in_time(first, last, self.clock.utc(), name):
                 self.log.event(track.PACK, [kind, name, version, 0, "time", mark])
                 self._use(found, None)
-                if kind != 1:
-                    self._find(found)
+                if kind != 1:  # the site's, where it was ours that has ended
+                    from handheld import packs
+
+                    other = packs.find(self.trust, self.clock, self.log, kind, True)
+                    forget("handheld.packs", *_BODIES)
+                    if other:
+                        self._use(*other)
         future = self.trust.future[self._told_future :]
         if future:
             self._told_future += len(future)

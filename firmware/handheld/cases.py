@@ -6,7 +6,7 @@ compared at each reading: littlefs gives back a flipped bit without a word.
 
 import hashlib
 
-from ronda_protocol import rounds
+from handheld import forget
 
 
 class Cases:
@@ -24,6 +24,8 @@ class Cases:
 
     def _each(self):
         """Yield what rounds.read_cases does; PackError("hash") at the end."""
+        from ronda_protocol import rounds
+
         digest = hashlib.sha256()
         with open(self.path, "rb") as f:
             f.seek(self._at)
@@ -40,6 +42,7 @@ class Cases:
     def ids(self):
         """Case ids in the order of the round."""
         found = [(item["order"], item["case_id"]) for item in self._each() if type(item) is dict]
+        forget("ronda_protocol.rounds")
         found.sort()
         return [item[1] for item in found]
 
@@ -52,6 +55,7 @@ class Cases:
             for item in self._each():
                 if type(item) is dict and item["case_id"] == case_id:
                     found = item
-        except (OSError, rounds.PackError):
-            return None
+        except (OSError, ValueError):
+            found = None
+        forget("ronda_protocol.rounds")
         return found

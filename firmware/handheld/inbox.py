@@ -1,6 +1,6 @@
 """What comes down now and then: manifests, chunks of packs, resend requests. For one message.
 
-`begin`, `more` and `ask` take the Sync and the message, and say why nothing came of it, or None.
+`begin`, `more`, `ask` take the Sync and the message, and say why nothing came of it, or None.
 Sync drops this module after each message; what outlives it is in the Sync: `coming` (manifest
 hash, bytes that are there, length, link ms of the last progress), `want` (what to ask the gateway
 for), `told` (packs of which an event was written), `again` (what was asked for again). Verifying a
@@ -11,6 +11,8 @@ import os
 
 from micropython import const
 from ronda_protocol import cbor, chunk, cose, receipt, track
+
+from handheld.sync import add
 
 _STALE_MS = const(30000)  # without progress for so long another pack takes the place
 _TOLD = const(8)  # events of refused packs in an hour
@@ -109,6 +111,8 @@ def _finish(sync, code=None):
         return _tell(sync, row, code)
     packs.settle(board, sync.log, row)
     sync.told = sync.told[1 - _TOLD :] + [row[5]]
+    if row[6] == "site" and row[0] != 1:  # our own may be there: it beats the site's
+        row, value = packs.find(sync.trust, sync.clock, sync.log, row[0], True) or (row, None)
     if sync.on_pack:
         sync.on_pack(row, value)
     board.tell("pack", {"name": row[1], "version": row[2], "applied": True, "reason": ""})
@@ -174,3 +178,38 @@ def ask(sync, data):
     sync.asked_at = now
     sync.again = [lane, found.first, min(found.last, lane.chain.head), found.first]
     return None
+
+
+def again(sync):
+    """The next (lane, seq, sealed bytes) of those asked for again, or None; what is not there any
+    more is declared lost with its like."""
+    lane, seq, last, _ = sync.again
+    chain, gone, data = lane.chain, seq, None
+    while gone <= last:
+        data = chain.read(gone)
+        if data:
+            break
+        oldest = chain.firsts[0] if chain.firsts else last + 1
+        gone = max(gone + 1, min(oldest, last + 1))  # nothing older is there
+    if gone > seq:
+        _lost(sync, lane, seq, gone - 1, "gone")
+    sync.again[1] = gone + 1
+    if gone >= last:
+        sync.again = None
+    return (lane, gone, data) if data else None
+
+
+def unreadable(sync, lane, seq):
+    """An unreadable segment becomes an event of the signed log: the gateway need not wait."""
+    for span in lane.lost:
+        if span[0] <= seq <= span[1]:
+            return
+    add(lane.lost, seq, True)
+    _lost(sync, lane, seq, seq, "unreadable")
+
+
+def _lost(sync, lane, first, last, reason):
+    lost = [first, last, reason]
+    if lane.chain.log_id != sync.log.log_id:
+        lost.append(lane.chain.log_id)
+    sync.log.event(track.LOST, lost)

@@ -13,7 +13,7 @@ import asyncio
 import gc
 
 from micropython import const
-from ronda_protocol import cose, p256, receipt, signed, track
+from ronda_protocol import cose, p256, receipt, signed
 
 from handheld import forget, mqtt
 
@@ -27,7 +27,7 @@ _SPANS = const(32)
 _GATEWAY = const(1)  # the role
 
 
-def _add(spans, seq, must=False):
+def add(spans, seq, must=False):
     """Put a seq into a list of [from, to]; a list that is full forgets it, or stretches."""
     for span in spans:
         if span[0] - 1 <= seq <= span[1] + 1:
@@ -96,7 +96,7 @@ class _Lane:
                 kept.append(item)
         self.kept = kept
         for item in found.dispositions:
-            _add(self.held, item[0])
+            add(self.held, item[0])
         self.held = [span for span in self.held if span[1] > released]
         for state in self.sent.values():
             state[1] = _RESEND_MS
@@ -245,7 +245,13 @@ class Sync:
                     text += ',"pack":"%s","at":%d' % now[2]
                 await self._say(text + "}")
             elif self.again and client.waiting < _WINDOW:
-                await self._publish_again()
+                found = self._seldom("again")
+                if type(found) is tuple:
+                    self.published += 1
+                    self.repeated += 1
+                    lane, seq, data = found
+                    tag = self._lanes.index(lane), seq
+                    await client.publish(self._topic % "up", data, tag)
             else:
                 self._changed()
                 log.sealed.clear()
@@ -264,7 +270,7 @@ class Sync:
         now = lane.asked_at = self.board.link_ms()
         data = lane.chain.read(seq)
         if data is None:
-            self._declare_lost(lane, seq)
+            self._seldom("unreadable", lane, seq)
             return
         state = lane.sent.get(seq)
         if not state:
@@ -276,40 +282,6 @@ class Sync:
         state[0] = now
         self.published += 1
         await self._client.publish(self._topic % "up", data, (self._lanes.index(lane), seq))
-
-    async def _publish_again(self):
-        """One segment of those asked for again: from grace, or declared lost with its like."""
-        lane, seq, last, _ = self.again
-        first = gone = seq
-        while gone <= last:
-            data = lane.chain.read(gone)
-            if data:
-                break
-            oldest = lane.chain.firsts[0] if lane.chain.firsts else last + 1
-            gone = max(gone + 1, min(oldest, last + 1))  # nothing older is there
-        if gone > first:
-            self._lost(lane, first, gone - 1, "gone")
-        self.again[1] = gone + 1
-        if gone >= last:
-            self.again = None
-        if gone <= last:
-            self.published += 1
-            self.repeated += 1
-            await self._client.publish(self._topic % "up", data, (self._lanes.index(lane), gone))
-
-    def _declare_lost(self, lane, seq):
-        """An unreadable segment becomes an event of the signed log: the gateway need not wait."""
-        for span in lane.lost:
-            if span[0] <= seq <= span[1]:
-                return
-        _add(lane.lost, seq, True)
-        self._lost(lane, seq, seq, "unreadable")
-
-    def _lost(self, lane, first, last, reason):
-        lost = [first, last, reason]
-        if lane is not self._lanes[-1]:
-            lost.append(lane.chain.log_id)
-        self.log.event(track.LOST, lost)
 
     # --- the downlink ---
 
@@ -335,17 +307,17 @@ class Sync:
             return self._seldom("begin", data)
         return self._seldom("ask", data) if kind == signed.RESEND else "kind"
 
-    def _seldom(self, what, data):
+    def _seldom(self, what, *args):
         gc.collect()
         try:
             from handheld import inbox
 
-            return getattr(inbox, what)(self, data)
+            return getattr(inbox, what)(self, *args)
         except MemoryError:
             return "memory"
         finally:
             forget("handheld.inbox", "handheld.packs", "ronda_protocol.pack")
-            forget("ronda_protocol.chunk", "ronda_protocol.bodies")
+            forget("ronda_protocol.chunk", "ronda_protocol.bodies", "ronda_protocol.rounds")
 
     def lane(self, log_id):
         """The lane of a log, or None."""

@@ -1,8 +1,8 @@
 """The bodies of trust and config packs, read. A handheld needs it only when one of them comes."""
 
 from ronda_protocol import cbor, cose
-from ronda_protocol.bounds import MAX_UTC, is_list, is_map, is_uint
-from ronda_protocol.pack import BENCH, GATEWAY, MAX_KEYS, PackError
+from ronda_protocol.bounds import MAX_UTC, PackError, is_list, is_map, is_uint
+from ronda_protocol.pack import BENCH, GATEWAY, MAX_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

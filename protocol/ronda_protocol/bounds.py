@@ -21,6 +21,11 @@ class WireError(ValueError):
         self.code = code
 
 
+class PackError(WireError):
+    """Codes: too-big, cose-…, cbor-…, kind, version, key, manifest, body, length, hash, trust,
+    cases, config."""
+
+
 def is_uint(value: "Any", top: int = U32, low: int = 0) -> bool:
     """Whether value is an int (no bool) from `low` to `top`."""
     return type(value) is int and low <= value <= top

@@ -8,7 +8,15 @@ packs in `issuing`; the last two are imported on first use.
 import hashlib
 
 from ronda_protocol import cbor, cose, rounds, signed
-from ronda_protocol.bounds import MAX_UTC, is_bytes, is_device, is_list, is_text, is_uint
+from ronda_protocol.bounds import (
+    MAX_UTC,
+    PackError,
+    is_bytes,
+    is_device,
+    is_list,
+    is_text,
+    is_uint,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +64,6 @@ SITE = "site"
 MAX_CASES = rounds.MAX_CASES
 MAX_KEYS = 64
 
-PackError = rounds.PackError
 CASE = rounds.CASE
 
 

@@ -10,7 +10,7 @@ from ronda_protocol import cbor
 from ronda_protocol.bounds import (
     MAX_UTC,
     U16,
-    WireError,
+    PackError,
     is_map,
     is_place,
     is_portfolio,
@@ -30,11 +30,6 @@ CASE = ("case_id", "portfolio", "creditor", "place", "order", "currency")
 
 _PIECE = 256
 _LONGEST = 2048
-
-
-class PackError(WireError):
-    """Codes: too-big, cose-…, cbor-…, kind, version, key, manifest, body, length, hash, trust,
-    cases, config."""
 
 
 class _Source:
