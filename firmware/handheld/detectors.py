@@ -6,7 +6,7 @@ the gateway could compare (other devices, earlier days). Drops nothing; only FRO
 """
 
 from micropython import const
-from ronda_protocol import fence, track
+from ronda_protocol import track
 
 _FROZEN_MS = const(60000)
 _DAY_MS = const(86400000)
@@ -37,8 +37,7 @@ class Detectors:
         self._speed = self._height = None
         self._still = 0  # since when, in device ms, nothing has stirred
         # Where and with what way (dm) a leg began, to compare with where it ends.
-        self._from = (0, 0)
-        self._leg = self._way = 0
+        self._from_lat = self._from_lon = self._leg = self._way = 0
         self._cold = None  # when, in device ms, the receiver last knew nothing
         self._errors = self._repeated = 0
         self._step = self._steps = self._rate = 0
@@ -135,7 +134,7 @@ class Detectors:
 
     def _moved(self, p, dt, speed):
         """Where the last fix was and where this one is; dt ms lie between, speed is in dm/s."""
-        north, east = fence.offset_dm((self._lat, self._lon), p.lat, p.lon)
+        north, east = _offset(self._lat, self._lon, p)
         far = _length(north, east)
         # Twice the accuracy (HDOP times 5 m, at least 5 m), one for each fix.
         noise = 10 * max(p.hdop, self._hdop, 10)
@@ -150,11 +149,16 @@ class Detectors:
             return found
         slow = min(speed, self._speed)
         way = max(speed, self._speed) * dt // 1000
-        turn = ((p.course or 0) + 2250) // 4500 - fence.compass8(north, east)
+        course = (p.course or 0) // 100
         if (
             far > 3 * way + noise
             or slow * dt // 1000 > 4 * far + noise
-            or (slow >= 20 and 2 * far > noise and 2 < turn % 8 < 6)
+            # Over 90 degrees off: what the course has of the way is negative.
+            or (
+                slow >= 20
+                and 2 * far > noise
+                and north * _cos(course) + east * _cos(course - 90) < 0
+            )
         ):
             self._leg = 0
             return found | track.MOTION
@@ -163,15 +167,30 @@ class Detectors:
     def _strayed(self, p, dt, way, noise):
         """Whether a leg of 30 s ends much farther from its start than its speeds say."""
         if not self._leg:
-            self._from = (self._lat, self._lon)
+            self._from_lat = self._lat
+            self._from_lon = self._lon
             self._way = 0
         self._leg += dt
         self._way += way
         if self._leg < _LEG_MS:
             return False
         self._leg = 0
-        north, east = fence.offset_dm(self._from, p.lat, p.lon)
+        north, east = _offset(self._from_lat, self._from_lon, p)
         return _length(north, east) > 2 * self._way + 2 * noise + 50
+
+
+def _cos(angle):
+    """1000 times the cosine of whole degrees, within 2 (Bhaskara's approximation)."""
+    angle = abs(angle % 360 - 180)
+    square = min(angle, 180 - angle) ** 2
+    found = 1000 * (32400 - 4 * square) // (32400 + square)
+    return found if angle > 90 else -found
+
+
+def _offset(lat, lon, p):
+    """(north, east) in dm from a place to the parser's, within 1 % where people live."""
+    east = (p.lon - lon + 1800000000) % 3600000000 - 1800000000
+    return (p.lat - lat) * 1111 // 10000, east * 1113 * _cos(lat // 10000000) // 10000000
 
 
 def _length(north, east):
