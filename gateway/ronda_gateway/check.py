@@ -31,6 +31,32 @@ def check(settings: Settings) -> Findings:
     return Findings(problems, warnings)
 
 
+def around(settings: Settings, wrong: list[Problem]) -> Findings:
+    """Wrong settings, and what else is wrong where the others point to, the port included.
+
+    `settings` has a default in place of each wrong one: what that points to is not looked at.
+    """
+    bad = {str(found.fields["where"]) for found in wrong}
+    findings = check(settings)
+    warnings = findings.warnings + probe(settings)
+    problems = wrong + [p for p in findings.problems if not _rests_on(p, bad)]
+    return Findings(problems, [p for p in warnings if not _rests_on(p, bad)])
+
+
+def _rests_on(found: Problem, bad: set[str]) -> bool:
+    """Whether a problem is about a setting that is wrong itself, or its section."""
+    where = str(found.fields.get("where", ""))
+    if not where:
+        where = _ABOUT.get(found.code.split("-", maxsplit=1)[0], "")
+    return any(name in (where, where.partition(".")[0]) for name in bad) or (
+        where == "broker" and any(name.startswith("broker.") for name in bad)
+    )
+
+
+# First word of a problem's code -> the setting it is about, where the problem names none.
+_ABOUT = {"db": "database.file", "embedded": "broker", "port": "broker", "broker": "broker"}
+
+
 def probe(settings: Settings) -> list[Problem]:
     """Whether the broker's port is as it should be just now; only ever a warning.
 

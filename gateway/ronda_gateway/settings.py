@@ -4,15 +4,23 @@ An environment variable is RONDA_ + section + __ + setting, as RONDA_BROKER__HOS
 relative to the folder of gateway.toml. `check.py` looks at what the settings point to.
 """
 
+import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
-from ronda_gateway.wording import Problem, SetupError, problem, setup_error
+from ronda_gateway.settings_words import SPANISH, reason
+from ronda_gateway.wording import Either, Problem, SetupError, problem, setup_error
 
 _MAX_CONFIG = 1 << 20
 # What the embedded broker is started with, and so the largest message it takes.
@@ -277,6 +285,49 @@ def parse(values: dict[str, object], folder: Path) -> Settings:
         return Settings(**cast(dict[str, Any], values)).at(folder)
     except ValidationError as error:
         raise SetupError(*[_explain(e) for e in error.errors()]) from None
+    except SettingsError:
+        raise SetupError(*_not_json()) from None
+
+
+def _not_json() -> list[Problem]:
+    """The variables of whole sections, RONDA_BROKER and so on, that hold no JSON."""
+    found: list[Problem] = []
+    for section in Settings.model_fields:
+        name = f"RONDA_{section.upper()}"
+        try:
+            json.loads(os.environ.get(name) or "{}")
+        except ValueError:
+            found.append(problem("environment-wrong", where=name))
+    return found or [problem("environment-wrong", where="RONDA_…")]
+
+
+def load_around(path: Path) -> tuple[Settings | None, list[Problem]]:
+    """Like `load`, but with every wrong setting left at its default, and the problems found.
+
+    None when not even that can be read; SetupError when the file is no TOML. For looking at the
+    rest of a configuration, never for running with it.
+    """
+    values = _read(path)
+    try:
+        return parse(values, path.parent), []
+    except SetupError as error:
+        problems = error.problems
+    for found in problems:
+        if found.code == "environment-wrong":
+            return None, problems
+        section, _, name = str(found.fields["where"]).partition(".")
+        inner = values.get(section)
+        if name and isinstance(inner, dict):
+            cast(dict[str, object], inner).pop(name, None)
+        else:
+            values.pop(section, None)
+    named = values.setdefault("site", {})
+    if isinstance(named, dict):
+        cast(dict[str, object], named).setdefault("name", "site")
+    try:
+        return parse(values, path.parent), problems
+    except SetupError:  # the environment says it
+        return None, problems
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -292,14 +343,14 @@ def _read(path: Path) -> dict[str, object]:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError:
         raise setup_error("config-not-text", path=path) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
         raise setup_error("config-not-toml", path=path, why=error) from None
 
 
 def _explain(error: ErrorDetails) -> Problem:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing":
-        return problem("setting-missing", where=where)
+        return problem("setting-missing", where="site.name" if where == "site" else where)
     if error["type"] == "extra_forbidden":
         return problem("setting-unknown", where=where)
     value = repr(error["input"])
@@ -307,8 +358,8 @@ def _explain(error: ErrorDetails) -> Problem:
         "setting-wrong",
         where=where,
         value=value if len(value) < 60 else value[:57] + "...",
-        why=error["msg"],
-        wanted=describe(where),
+        why=reason(error["type"], error["msg"], where, error.get("ctx") or {}),
+        wanted=Either(SPANISH.get(where, describe(where)), describe(where)),
     )
 
 

@@ -40,6 +40,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{where}: el valor {value} no sirve ({why}); se espera: {wanted}",
         "{where}: the value {value} will not do ({why}); expected: {wanted}",
     ),
+    "environment-wrong": (
+        "la variable de entorno {where} no es JSON: quítela, o ponga un ajuste en cada una, como "
+        "RONDA_BROKER__HOST",
+        "the environment variable {where} is not JSON: remove it, or put one setting in each, as "
+        "RONDA_BROKER__HOST",
+    ),
     "embedded-not-loopback": (
         "broker.embedded: el broker incluido solo escucha en loopback y broker.host es {host}; "
         "use 127.0.0.1, o instale Mosquitto y ponga embedded = false",
@@ -251,6 +257,16 @@ TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
+class Either(NamedTuple):
+    """A field of a text that is itself words: in Spanish and in English."""
+
+    es: str
+    en: str
+
+    def __str__(self) -> str:
+        return self[get_args(Lang).index(language())]
+
+
 class Problem(NamedTuple):
     """One thing wrong, by code, with the fields its text names."""
 
@@ -289,8 +305,9 @@ def language() -> Lang:
 def say(code: str, lang: Lang | None = None, **fields: object) -> str:
     """The text of a code in a language (default: RONDA_LANG); KeyError for an unknown code."""
     chosen = lang or language()
-    text = TEXTS[code][get_args(Lang).index(chosen)]
-    return text.format(**{k: printable(v) for k, v in fields.items()})
+    at = get_args(Lang).index(chosen)
+    words = {k: v[at] if isinstance(v, Either) else v for k, v in fields.items()}
+    return TEXTS[code][at].format(**{k: printable(v) for k, v in words.items()})
 
 
 def printable(value: object) -> str:

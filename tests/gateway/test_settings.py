@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel
 from ronda_gateway import check, settings, site
 from ronda_gateway.settings import Settings
-from ronda_gateway.wording import TEXTS, SetupError, say
+from ronda_gateway.settings_words import SPANISH
+from ronda_gateway.wording import TEXTS, Problem, SetupError, say
 
 
 def problems(path: Path) -> list[str]:
@@ -40,6 +41,11 @@ def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (found.broker.host, found.broker.port) == ("a.example", 2)
     monkeypatch.setenv("RONDA_BROKER__PORT", "many")
     assert problems(path) == ["setting-wrong"]
+    assert settings.load_around(path)[0] is None
+    monkeypatch.setenv("RONDA_BROKER", "{broken")
+    monkeypatch.setenv("RONDA_FEED", "too")
+    assert problems(path) == ["environment-wrong", "environment-wrong"]
+    assert settings.load_around(path)[0] is None
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -83,6 +89,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         ("[site]", ["setting-missing"]),
         ("[site\nname", ["config-not-toml"]),
         ("a = " + "[" * 5000, ["config-not-toml"]),
+        ("a = " + "9" * 5000, ["config-not-toml"]),
         (bytes(range(256)), ["config-not-text"]),
         (b"\x00" * 100, ["config-not-toml"]),
         (b"#" * (2 << 20), ["config-too-big"]),
@@ -106,6 +113,51 @@ def test_every_setting_is_documented() -> None:
             described = inner.description or ""
             assert len(described) > 10 and described.endswith("."), f"{section}.{name}"
             assert settings.describe(f"{section}.{name}") == described
+
+
+def test_every_setting_is_documented_in_spanish_too() -> None:
+    named = set(Settings.model_fields)
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        assert isinstance(kind, type) and issubclass(kind, BaseModel)
+        named |= {f"{section}.{name}" for name in kind.model_fields}
+    assert set(SPANISH) == named
+    for text in SPANISH.values():
+        assert len(text) > 7 and text.endswith(".")
+
+
+def test_a_wrong_value_is_explained_in_one_language(tmp_path: Path) -> None:
+    """No English inside a Spanish sentence: every kind of fault that a setting can have."""
+    path = written(
+        tmp_path,
+        """
+        site = 3
+        [broker]
+        host = 5
+        port = 1.5
+        topic_root = "a b"
+        embedded = "perhaps"
+        username = "{}"
+        client_id = 1
+        keepalive_s = 4
+        [database]
+        file = ""
+        busy_ms = "soon"
+        [feed]
+        window = 1001
+        max_bytes = {}
+        [log]
+        format = "loud"
+        """.format("u" * 300, "9" * 30),
+    )
+    with pytest.raises(SetupError) as caught:
+        settings.load(path)
+    assert len(caught.value.problems) == 13
+    for problem in caught.value.problems:
+        es, en = problem.text("es"), problem.text("en")
+        for word in (" should ", " be ", " the ", " of ", "valid", " or "):
+            assert word not in es, es
+        assert "no sirve" in es and "will not do" in en
 
 
 def test_both_languages_say_every_text() -> None:
@@ -149,6 +201,31 @@ def test_check_explains_all_of_it_at_once(tmp_path: Path) -> None:
         "secret-unreadable",
     }
     assert (made.folder / "gateway.db").read_bytes().startswith(b"not a database")
+
+
+def test_check_goes_on_around_wrong_settings(tmp_path: Path) -> None:
+    """What the right settings point to is looked at although others are wrong."""
+    made = site.init(tmp_path / "s", "lima", now=1)
+    (made.folder / "keys" / "gateway.pem").write_bytes(b"")
+    text = made.config.read_text()
+    made.config.write_text(
+        text.replace('"lima"', '"Lima Centro"').replace("port = 1883", "port = 0\ncolour = 1")
+    )
+    findings = check.around(*_around(made.config))
+    assert [p.code for p in findings.problems] == [
+        *("setting-wrong", "setting-wrong", "setting-unknown"),
+        "key-empty",
+    ]
+    assert findings.warnings == []  # nothing is said about a port that is not one
+    made.config.write_text(text.replace('"gateway.db"', "5").replace('"keys/gateway.pem"', "6"))
+    findings = check.around(*_around(made.config))
+    assert [p.code for p in findings.problems] == ["setting-wrong", "setting-wrong"]
+
+
+def _around(path: Path) -> tuple[Settings, list[Problem]]:
+    found, wrong = settings.load_around(path)
+    assert found
+    return found, wrong
 
 
 def test_check_warns_of_readable_secrets(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 from ronda_gateway import check as looking
 from ronda_gateway import log_lines, settings, store
 from ronda_gateway.gateway import Gateway
-from ronda_gateway.wording import Problem, SetupError
+from ronda_gateway.wording import Problem
 
 from ronda_tools import catalogue_gateway, texts
 from ronda_tools.texts import reported, say
@@ -25,9 +25,6 @@ Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help=say("gw.help.config"))
 ]
 Json = Annotated[bool, typer.Option("--json", help=say("cli.json"))]
-
-# Of a file that is no settings file at all: used wrong, whoever asks.
-_NO_SETTINGS = ("config-",)
 
 
 def config_path(config: Path | None) -> Path:
@@ -64,17 +61,12 @@ def run(config: Config = None) -> None:
 def check(config: Config = None, *, as_data: Json = False) -> None:
     """Explain every fault at once; exit 0 in order, 1 with faults, 2 without a settings file."""
     with reported():
-        try:
-            found = settings.load(config_path(config))
-        except SetupError as error:
-            if error.problems[0].code.startswith(_NO_SETTINGS):
-                raise
-            _tell(looking.Findings(error.problems, []), as_data)
-            raise typer.Exit(1) from None
-        findings = looking.check(found)
-        findings.warnings.extend(looking.probe(found))
+        found, wrong = settings.load_around(config_path(config))
+        findings = looking.Findings(wrong, [])
+        if found:
+            findings = looking.around(found, wrong)
     _tell(findings, as_data)
-    if findings.problems:
+    if findings.problems or not found:
         raise typer.Exit(1)
     if not as_data:
         broker = found.broker
