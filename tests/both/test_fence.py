@@ -179,3 +179,15 @@ def test_polygons_keep_their_promises():
         assert abs(plane.edge_dm(dlat + 1, dlon) - d) <= 1
         assert abs(plane.edge_dm(dlat, dlon - 1) - d) <= 1
     assert judged > ROUNDS // 8, judged
+
+
+def test_the_edges_of_a_verdict():
+    """Exactly r inside of the edge is inside; exactly r outside of it is not yet outside."""
+    lat, lon, radius = -121191427, -770349046, 1000
+    seen = {}
+    for step in range(7000, 12000):
+        found, d, r, _, _ = fence.verdict([0, lat, lon, radius], [(lat + step, lon, 9, 0)] * 3)
+        assert r == 50
+        seen[d] = found
+    assert seen[-50] == fence.INSIDE and seen[-49] == fence.UNCERTAIN
+    assert seen[50] == fence.UNCERTAIN and seen[51] == fence.OUTSIDE
