@@ -13,7 +13,7 @@ import asyncio
 import gc
 
 from micropython import const
-from ronda_protocol import cose, p256, receipt, signed
+from ronda_protocol import cose, p256, signed
 
 from handheld import forget, mqtt
 
@@ -291,6 +291,7 @@ class Sync:
             code = self._take(payload) if topic == self._down else "topic"
         except ValueError as error:
             code = getattr(error, "code", "value")
+        forget("ronda_protocol.receipt")  # a few a quarter of an hour: not worth the heap
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
         self._changed()
@@ -336,6 +337,8 @@ class Sync:
 
     def _receipt(self, sign1):
         """Verify one receipt and do what it says; the reason when it may do nothing."""
+        from ronda_protocol import receipt
+
         found = receipt.decode_receipt(sign1.payload)
         if found.device != self._device:
             return "device"
