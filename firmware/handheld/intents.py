@@ -29,10 +29,11 @@ def shift_start(visits, get):
         return _no("in_shift", gestor=visits.gestor)
     if gestor is not None and not bounds.is_text(gestor, 32):
         return _no("gestor")
-    if not visits.write(visits.shift_file, [1, gestor]):
+    log = visits.log
+    if not visits.write(visits.shift_file, [1, gestor, log.log_id, log.head]):
         return _no("storage_full")
     visits.in_shift, visits.gestor = True, gestor
-    visits.log.event(7, [gestor])  # SHIFT_START
+    log.event(7, [gestor])  # SHIFT_START
     return _yes("shift_started")
 
 
@@ -59,6 +60,14 @@ def register_portal(visits, get):
 
     code, fields = portal.register(visits, get("case_id"))
     return (_yes if code == "portal_registered" else _no)(code, **fields)
+
+
+def correct(visits, get):
+    """{visit_id or seq, field, value, reason}: saved, or why not; see corrections."""
+    from handheld import corrections
+
+    code, fields = corrections.correct(visits, get)
+    return (_yes if code == "saved" else _no)(code, **fields)
 
 
 def check_in(visits, get):

@@ -232,14 +232,19 @@ class Log:
             parts[segment.ANSWERS] = answers
         if promise:
             parts[segment.PROMISE] = promise
+        return self.seal_alone(stamp, segment.VISIT_BODY, parts)
+
+    def seal_alone(self, stamp, body, parts):
+        """Seal a visit or a correction, an entry of its own; as seal_visit."""
         number = self.number + 1
         stamp = stamp[:1] + [max(stamp[1], self._last_ms)] + stamp[2:]
         hashes = {}
-        seq = self._seal(stamp, [number, 1], segment.VISIT_BODY, parts, hashes)
+        seq = self._seal(stamp, [number, 1], body, parts, hashes)
         if seq is None:
             return None
         self.number, self._last_ms = number, stamp[1]
-        self._saved(track.VISIT, number, track.entry_digest([track.VISIT, number, hashes]))
+        kind = body + 2  # VISIT, CORRECTION
+        self._saved(kind, number, track.entry_digest([kind, number, hashes]))
         self.room()
         return seq, "%s/%s/%d" % (self.board.ident.device_id, self.log_id.hex(), seq)
 

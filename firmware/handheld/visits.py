@@ -12,7 +12,7 @@ from handheld import forget
 from handheld.volumes import Records
 
 _RETRY_MS = const(60000)
-INTENTS = "shift_start shift_end register_portal check_in answer close status"
+INTENTS = "shift_start shift_end register_portal check_in answer close correct status"
 
 
 class Visits:
@@ -69,6 +69,9 @@ class Visits:
             intents = None
             if not self.stay:
                 forget("ronda_protocol.fence", "ronda_protocol.polygon")
+            if name == "correct":
+                forget("handheld.corrections", "ronda_protocol.correction")
+                forget("ronda_protocol.reading")
             forget("handheld.intents", "handheld.portal", "handheld.policy")
 
     def tick(self):

@@ -68,7 +68,8 @@ def test_a_day_seals_by_count_and_by_age():
     clock.now += 899000
     log.tick()
     assert log.head == 3  # the open one's first entry is 15 minutes old
-    assert log.counts == {"fix": 130, "battery": 0, "event": 1, "visit": 0}
+    counts = {"fix": 130, "battery": 0, "event": 1, "visit": 0, "correction": 0}
+    assert log.counts == counts
     check_saved(board, log)
     found = segment.parse(log.read(1))
     assert cose.verify(found.sign1, board.signer.public, p256.verify)

@@ -100,10 +100,16 @@ def test_an_alert_and_a_later_verdict_read_as_sentences() -> None:
         "visit_id": event["id"],
         "version": 1,
         "changed": "chain",
+        "reason": "gap_filled",
         "verdicts": event["data"]["verdicts"],
     }
     told = sentence({"type": "ronda.visit.verdict", "data": verdict})
     assert "cambio 1" in told and "la cadena" in told
+    correction = {"field": "outcome", "original": "promesa", "value": "ausente"}
+    correction |= {"gestor": "G-07", "reason": "error"}
+    verdict |= {"changed": "correction", "reason": "corrected", "correction": correction}
+    told = sentence({"type": "ronda.visit.verdict", "data": verdict})
+    assert "G-07 corrige outcome: «promesa» por «ausente», porque: error" in told
 
 
 @pytest.mark.parametrize(

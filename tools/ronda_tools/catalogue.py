@@ -481,8 +481,21 @@ TEXTS: dict[str, Text] = {
         "Visita {visit}: cambio {version} de su veredicto ({why}); {overall}.",
         "Visit {visit}: change {version} of its verdict ({why}); {overall}.",
     ),
-    "feed.changed.chain": Text("la cadena", "the chain"),
-    "feed.changed.parts": Text("llegaron partes que faltaban", "missing parts arrived"),
+    "feed.why.gap_filled": Text("llegó lo que faltaba de la cadena", "a gap in the chain closed"),
+    "feed.why.chain_broken": Text("la cadena no encaja", "the chain does not fit"),
+    "feed.why.parts_arrived": Text("llegaron partes que faltaban", "missing parts arrived"),
+    "feed.why.fork_found": Text(
+        "hay otro contenido firmado con el mismo número",
+        "another content was signed under the same number",
+    ),
+    "feed.why.corrected": Text("el gestor la corrigió", "its gestor corrected it"),
+    "feed.why.correction_refused": Text(
+        "llegó una corrección que no vale", "a correction came that does not hold"
+    ),
+    "feed.correction": Text(
+        "{gestor} corrige {field}: «{original}» por «{value}», porque: {reason}",
+        "{gestor} corrects {field}: “{original}” to “{value}”, because: {reason}",
+    ),
     "feed.positions": Text(
         "{device}: {count} posiciones (segmento {seq}); la última {lat}, {lon} a las {when}.",
         "{device}: {count} fixes (segment {seq}); the last {lat}, {lon} at {when}.",

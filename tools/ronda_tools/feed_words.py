@@ -92,13 +92,35 @@ def _visit(data: Mapping[str, Any], when: When) -> str:
 
 
 def _verdict(data: Mapping[str, Any], _when: When) -> str:
+    why = say(f"feed.why.{data['reason']}")
+    if data.get("correction"):
+        why += "; " + _correction(data["correction"])
     return say(
         "feed.verdict",
         visit=data["visit_id"],
         version=data["version"],
-        why=say(f"feed.changed.{data['changed']}"),
+        why=why,
         overall=say(f"feed.overall.{data['verdicts']['overall']}"),
     )
+
+
+def _correction(found: Mapping[str, Any]) -> str:
+    """A correction with what the visit says and what it should say."""
+    return say(
+        "feed.correction",
+        gestor=found["gestor"] or "?",
+        field=found["field"],
+        original=_value(found["original"]),
+        value=_value(found["value"]),
+        reason=found["reason"],
+    )
+
+
+def _value(value: Any) -> str:
+    """An outcome, an answer or a promise."""
+    if value is None:
+        return "-"
+    return words.promise(value) if isinstance(value, Mapping) else str(value)
 
 
 def _positions(data: Mapping[str, Any], when: When) -> str:
