@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import structlog
 
-from ronda_gateway import check, keys
+from ronda_gateway import check, keys, lock
 from ronda_gateway.clock import Clock, SystemClock
 from ronda_gateway.embedded import EmbeddedBroker
 from ronda_gateway.feed import Feed
@@ -33,6 +33,7 @@ class Gateway:
         self.settings = settings
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
+        self._held: TextIO | None = None
         self._store: Store | None = None
         self._broker: EmbeddedBroker | None = None
         self._ingest: Ingest | None = None
@@ -75,6 +76,7 @@ class Gateway:
         on_broker = check.credentials(settings, "broker")
         # The back office's own broker has its own credentials.
         on_feed = check.credentials(settings, "feed") if settings.feed.host else on_broker
+        self._held = lock.hold(settings.database_path)
         store = open_store(settings.database_path, settings.database.busy_ms)
         self._store = store
         if settings.broker.embedded:
@@ -140,6 +142,9 @@ class Gateway:
         if self._store:
             self._store.close()
             self._store = None
+        if self._held:
+            self._held.close()
+            self._held = None
 
     def wait_connected(self, timeout_s: float = 10.0) -> bool:
         """Wait until both connections are up; False when time ran out."""

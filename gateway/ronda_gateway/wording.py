@@ -83,8 +83,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # keys
     "key-missing": (
-        "{where}: no existe {path}; las claves las hace `ronda site init`",
-        "{where}: {path} does not exist; `ronda site init` makes the keys",
+        "{where}: no existe {path}; las claves de la sede las hace `ronda site init`, la de un "
+        "equipo la da `ronda fleet show ID --key pem`",
+        "{where}: {path} does not exist; `ronda site init` makes the site's keys, "
+        "`ronda fleet show ID --key pem` gives a device's",
     ),
     "key-unreadable": (
         "{where}: no se puede leer {path} ({why})",
@@ -139,6 +141,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "db-not-writable": (
         "no se puede escribir en la base de datos {path} ({why}): revise permisos y disco",
         "the database {path} cannot be written ({why}): check permissions and disk",
+    ),
+    "db-in-use": (
+        "otra pasarela está usando la base de datos {path}: solo una a la vez; detenga aquella, o "
+        "indique otra base de datos en database.file",
+        "another gateway is using the database {path}: one at a time; stop that one, or name "
+        "another database in database.file",
     ),
     "db-not-migrated": (
         "la base de datos {path} no tiene el esquema actual: ejecute `ronda gateway migrate`",
