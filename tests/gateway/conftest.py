@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import feed_schemas
 import pytest
 import sqlalchemy as sa
 from desk_device import DeskDevice
@@ -89,12 +90,15 @@ class Bench:
             }
 
     def events(self, topic: str = "") -> list[dict[str, Any]]:
-        """Feed events in order, of topics that end so."""
-        return [
+        """Feed events in order, of topics that end so; each is what its schema says."""
+        found = [
             json.loads(row.payload)
             for row in sorted(self.rows(schema.outbox), key=lambda r: r.id)
             if row.topic.endswith(topic)
         ]
+        for event in found:
+            assert feed_schemas.problems(event) == [], event["id"]
+        return found
 
     def visits(self) -> list[dict[str, Any]]:
         return self.events("/visits")

@@ -397,6 +397,20 @@ TEXTS: dict[str, Text] = {
     "word.event.future_pack": Text("paquete con fecha futura", "pack dated in the future"),
     # ---- the feed ------------------------------------------------------------------------
     "feed.help": Text("Lo que ve la central.", "What the back office sees."),
+    "feed.help.schema": Text(
+        "Muestra el esquema JSON de un tipo de evento, o la lista de todos.",
+        "Print the JSON Schema of an event type, or the list of all.",
+    ),
+    "feed.help.schema_name": Text(
+        "Tipo de evento sin «ronda.»: visit, alert…", "Event type without `ronda.`: visit, alert…"
+    ),
+    "feed.help.schema_list": Text("Solo los nombres.", "Only the names."),
+    "feed.no_schema": Text(
+        "no hay un esquema «{name}»",
+        "there is no schema “{name}”",
+        "use uno de: {known}",
+        "use one of: {known}",
+    ),
     "feed.help.tail": Text(
         "Sigue el feed y cuenta cada evento en una frase, hasta Ctrl-C o --count.",
         "Follow the feed and tell each event in a sentence, until Ctrl-C or --count.",

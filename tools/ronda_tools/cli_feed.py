@@ -1,4 +1,4 @@
-"""`ronda feed tail`: what the back office sees, as sentences. Only arguments and printing."""
+"""`ronda feed tail|schema`: what the back office sees, and its form. Arguments and printing."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from queue import Empty
 from typing import Annotated
 
 import typer
-from ronda_gateway import settings
+from ronda_gateway import schemas, settings
 from ronda_gateway.wording import setup_error
 
 from ronda_tools.feed_tail import Address, Tail, address, parse
@@ -15,11 +15,6 @@ from ronda_tools.feed_words import sentence
 from ronda_tools.texts import fail, reported, say
 
 app = typer.Typer(no_args_is_help=True, help=say("feed.help"))
-
-
-@app.callback()
-def group() -> None:
-    """Keep `tail` a subcommand while it is the only one."""
 
 
 @app.command(help=say("feed.help.tail"))
@@ -58,6 +53,24 @@ def tail(
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     finally:
         follower.stop()
+
+
+@app.command(help=say("feed.help.schema"))
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help=say("feed.help.schema_name"))
+    ] = None,
+    every: Annotated[bool, typer.Option("--list", help=say("feed.help.schema_list"))] = False,
+) -> None:
+    """Print the JSON Schema of an event type, or the names of all."""
+    names = schemas.names()
+    if every:
+        for known in names:
+            typer.echo(known)
+    elif name in names:
+        typer.echo(json.dumps(schemas.schema(name), ensure_ascii=False, indent=2))
+    else:
+        fail("feed.no_schema", name=name or "", known=", ".join(names))
 
 
 def _where(broker: str | None, config: Path | None) -> Address:

@@ -120,7 +120,7 @@ def _value(value: Any) -> str:
     """An outcome, an answer or a promise."""
     if value is None:
         return "-"
-    return words.promise(value) if isinstance(value, Mapping) else str(value)
+    return words.promise(cast(Mapping[str, Any], value)) if isinstance(value, dict) else str(value)
 
 
 def _positions(data: Mapping[str, Any], when: When) -> str:
