@@ -28,6 +28,7 @@ from typing import Any, Self
 import ronda_protocol
 
 from ronda_tools import texts
+from ronda_tools.shorten import shorten
 from ronda_tools.texts import Text, UsedWrong
 
 texts.add(
@@ -159,7 +160,7 @@ def build(board: str = "sim") -> Build:
     """
     compiler = _find_mpy_cross()
     files = sources(board)
-    key = hashlib.sha256(f"2 {_version()} {compiler}".encode())
+    key = hashlib.sha256(f"4 {_version()} {compiler}".encode())
     for name, path in files.items():
         key.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     for root in (_cache(), Path(tempfile.gettempdir()) / f"ronda-cache-{os.getuid()}"):
@@ -187,15 +188,19 @@ def build(board: str = "sim") -> Build:
 
 def _compile_all(compiler: Path, files: Mapping[str, Path], work: Path) -> None:
     digests = hashlib.sha256()
-    for name, path in files.items():
+    short = {name: path.read_text() for name, path in files.items()}
+    with contextlib.suppress(SyntaxError):  # the compiler will say it better
+        short = shorten(short)
+    source = work / "source.py"
+    for name, text in short.items():
         target = work / f"{name}.mpy"
         target.parent.mkdir(parents=True, exist_ok=True)
-        _compile(compiler, path, f"{name}.py", target)
+        source.write_text(text)
+        _compile(compiler, source, f"{name}.py", target)
         digests.update(name.encode() + b"\0" + hashlib.sha256(target.read_bytes()).digest())
     named = {"version": _version(), "hash": digests.digest()[:16].hex()}
     (work / "build.json").write_text(json.dumps(named))
     text = f"VERSION = {named['version']!r}\nHASH = {digests.digest()[:16]!r}\n"
-    source = work / "build_id.py"
     source.write_text(text)
     _compile(compiler, source, "build_id.py", work / "build_id.mpy")
     source.unlink()
@@ -207,7 +212,7 @@ def _compile(compiler: Path, source: Path, name: str, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise UsedWrong("vm.compile", error=f"{source}: {said[-1] if said else done.returncode}")
+        raise UsedWrong("vm.compile", error=f"{name}: {said[-1] if said else done.returncode}")
 
 
 def _described(folder: Path) -> Build:
