@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup run test test-all lint clean
+.PHONY: help setup run test test-all lint bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/pyright -p firmware --typeshedpath $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for one of them)
+	$(BIN)/python tests/bench/run.py $(BENCH)
 
 clean: ## remove .venv and what was built
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

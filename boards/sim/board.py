@@ -166,8 +166,7 @@ class Board:
         self._journal = self._log = None
         self._grants = self._peak = self._overrun = 0
         self._flash = mount(folder)
-        if os.getenv("RONDA_SIM_MEASURE"):
-            self._flash.looks.append(self._look_at_heap)
+        measured = os.getenv("RONDA_SIM_MEASURE")
         self.nv = Nv(folder)
         device = self.nv.get("dev")
         self.ident = Ident(device.decode() if device else None)
@@ -175,7 +174,11 @@ class Board:
         self.net = Net()
         self.power = Power()
         self.intents = Intents(self._say)
-        self._signer = None
+        self._signer = self._measure = None
+        if measured:
+            from measure import Measure
+
+            self._measure = Measure(self)
 
     @property
     def signer(self):
@@ -252,6 +255,8 @@ class Board:
         self._look_at_heap()
         report["heap"] = {"peak": self._peak, "total": gc.mem_alloc() + gc.mem_free()}
         report["flash"] = {"erases": self._flash.erases, "programmed": self._flash.programmed}
+        if self._measure:
+            self._measure.report(report)
         report["uart_overrun"] = self._overrun
         report["ms"] = self._ms
         vfs.umount("/flash")

@@ -24,6 +24,7 @@ COMMANDS = {
     "fleet": "ronda_tools.cli_fleet",
     "feed": "ronda_tools.cli_feed",
     "evidence": "ronda_tools.cli_evidence",
+    "bench": "ronda_tools.cli_bench",
 }
 
 
