@@ -42,9 +42,9 @@ class Measure:
             phase = "boot"
         else:
             phase = "sync" if board._outstanding else "round"
-        self._peak(phase, used)
+        self._note(phase, used)
 
-    def _peak(self, phase, used):
+    def _note(self, phase, used):
         self._peaks[phase] = max(self._peaks.get(phase, 0), used)
 
     def _count(self, phase):
@@ -68,7 +68,7 @@ class Measure:
     def _told(self, name, fields):
         if name == "sealed":
             self._look()
-            self._peak("seal", self._step)
+            self._note("seal", self._step)
         self._tell(name, fields)
 
     def report(self, report):
