@@ -38,6 +38,11 @@ class Listed:
     held: int
     quarantined: int
     last_at: int | None
+    # What it last said on its state topic, and when we heard it: unsigned. None: nothing yet.
+    online: bool | None = None
+    said_seq: int | None = None
+    said_unsent: int | None = None
+    said_at: int | None = None
 
 
 def enrol(
@@ -186,6 +191,9 @@ def _listed(connection: sa.Connection, row: sa.Row[Any]) -> Listed:
         sa.select(logs).where(logs.c.device == row.id).order_by(logs.c.id)
     ).all()
 
+    states = schema.device_states
+    said = connection.execute(sa.select(states).where(states.c.device == row.id)).one_or_none()
+
     def count(table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
         query = sa.select(sa.func.count()).select_from(table).where(condition)
         return connection.scalar(query) or 0
@@ -205,4 +213,8 @@ def _listed(connection: sa.Connection, row: sa.Row[Any]) -> Listed:
         held=count(schema.held, schema.held.c.device == row.id),
         quarantined=count(schema.quarantine, schema.quarantine.c.device == row.id),
         last_at=max((log.last_at for log in found), default=None),
+        online=said.online if said else None,
+        said_seq=said.seq if said else None,
+        said_unsent=said.unsent if said else None,
+        said_at=said.at if said else None,
     )

@@ -54,6 +54,7 @@ class Ingest:
         self._clock = clock
         self._committed = committed
         self._up = f"{settings.topic_root}/up/"
+        self._state = f"{settings.topic_root}/state/"
         self._queue: queue.Queue[_Arrived] = queue.Queue(settings.ingest.queue)
         self._stopping = threading.Event()
         self._busy = threading.Lock()
@@ -96,13 +97,19 @@ class Ingest:
         client.on_message = self._on_message
 
     def _subscribe(self, client: mqtt.Client) -> None:
-        client.subscribe(f"{self._up}+", qos=1)
+        client.subscribe([(f"{self._up}+", 1), (f"{self._state}+", 1)])
 
     def _on_message(self, client: mqtt.Client, _data: Any, packet: mqtt.MQTTMessage) -> None:
         try:
             topic = packet.topic
         except UnicodeDecodeError:
             topic = self._up + "?"
+        if topic.startswith(self._state):
+            # Never queued: only a device's last word counts, and a flood of them delays nothing.
+            self._recorder.presence.heard(topic.removeprefix(self._state), bytes(packet.payload))
+            if packet.qos:
+                client.ack(packet.mid, packet.qos)
+            return
         device = topic.removeprefix(self._up)
         message = Message(topic, device, bytes(packet.payload), self._clock.now())
         arrived = _Arrived(message, client, packet.mid, packet.qos)
@@ -178,6 +185,7 @@ class Ingest:
             if now - self._noticed >= _NOTICE_S:
                 self._noticed = now
                 with self._busy:
+                    self._recorder.settle_presence()
                     receipts = self._recorder.notice_fleet()
                     if receipts:
                         self._committed()

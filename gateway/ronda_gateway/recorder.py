@@ -19,6 +19,7 @@ from ronda_gateway.feed import SENT, Feed
 from ronda_gateway.group import Group, LogName
 from ronda_gateway.keys import Signer
 from ronda_gateway.pipeline import Accepted, Device, Message, Rejected
+from ronda_gateway.presence import Presence
 from ronda_gateway.receipts import sealed_receipts
 from ronda_gateway.settings import Settings
 from ronda_gateway.store import Store
@@ -64,6 +65,7 @@ class Recorder:
         self._devices: dict[str, Device] = {}
         self._fleet = -1
         self.counters: Counter[str] = Counter()
+        self.presence = Presence(store, clock, self.counters)
 
     def record(self, messages: Sequence[Message]) -> list[Downlink]:
         """Commit a group; the receipts to send. Raises StoreDown with nothing stored.
@@ -220,6 +222,13 @@ class Recorder:
             Message(f"{root}/up/{row.device}", row.device, row.raw, row.received_at, row.id)
             for row in rows
         ]
+
+    def settle_presence(self) -> None:
+        """Write what handhelds said of themselves. Raises StoreDown."""
+        try:
+            self.presence.settle()
+        except exc.DBAPIError as error:
+            raise StoreDown(str(error.orig)) from None
 
     def keep_house(self) -> None:
         """Totals of folded messages, bounds of quarantine and outbox. Raises StoreDown."""

@@ -97,12 +97,13 @@ def list_(config: Config = None, *, as_data: Json = False) -> None:
         typer.echo(say("fleet.none"))
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("id", "state", "segments", "visits", "held", "quarantined", "last"):
+    for name in ("id", "state", "online", "segments", "visits", "held", "quarantined", "last"):
         right = name in {"segments", "visits", "held", "quarantined"}
         table.add_column(say(f"fleet.column.{name}"), justify="right" if right else "left")
     for listed in found:
         counts = (listed.segments, listed.visits, listed.held, listed.quarantined)
-        cells = [listed.id, say(f"fleet.state.{listed.state}"), *map(str, counts)]
+        cells = [listed.id, say(f"fleet.state.{listed.state}"), _online(listed)]
+        cells += map(str, counts)
         cells.append(_when(listed.last_at))
         table.add_row(*[Text(cell) for cell in cells])
     Console().print(table)
@@ -149,6 +150,11 @@ def show(
         quarantined=listed.quarantined,
     )
     typer.echo("  " + counts)
+    if listed.said_at is not None:
+        fields = {"unsent": listed.said_unsent, "seq": listed.said_seq}
+        fields = {name: "?" if value is None else value for name, value in fields.items()}
+        said = say("fleet.line.said", online=_online(listed), at=_when(listed.said_at), **fields)
+        typer.echo("  " + said)
     for log in listed.logs:
         typer.echo("  " + say("fleet.line.log", **log))
 
@@ -170,6 +176,12 @@ def _print_key(device: str, public: bytes, form: KeyForm, *, as_data: bool) -> N
         typer.echo(raw.hex())
     else:
         typer.echo(raw, nl=False)
+
+
+def _online(listed: fleet.Listed) -> str:
+    """Whether it said that it is online; nobody has signed that."""
+    word = {None: "unknown", True: "yes", False: "no"}[listed.online]
+    return say(f"fleet.online.{word}")
 
 
 def _when(unix: int | None) -> str:
