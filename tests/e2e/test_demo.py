@@ -16,7 +16,8 @@ from ronda_gateway.keys import load_public
 from ronda_tools.broker import Broker, port_taken
 from ronda_tools.cli import build
 from ronda_tools.demo import Demo, Options
-from ronda_tools.demo_day import START_UNIX, clock, plan
+from ronda_tools.demo_day import START_UNIX, clock
+from ronda_tools.demo_rounds import rounds
 from ronda_tools.evidence import examine
 from ronda_tools.evidence_file import load
 from typer.testing import CliRunner
@@ -56,7 +57,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """One accelerated day, shared by the tests of this file."""
     folder = tmp_path_factory.mktemp("demo")
     feed, keep = folder / "feed.jsonl", folder / "keep"
-    done = ronda("demo", "--once", "--json", "--feed", str(feed), "--keep", str(keep))
+    one = ("--once", "--handhelds", "1", "--json")
+    done = ronda("demo", *one, "--feed", str(feed), "--keep", str(keep))
     assert done.stdout, done.stderr
     events = [json.loads(line) for line in feed.read_text().splitlines()]
     return Ran(done.returncode, json.loads(done.stdout), events, feed, keep, done.stderr)
@@ -177,7 +179,7 @@ def test_bad_options_are_refused_at_once(tmp_path: Path) -> None:
         ["--once", "--keep", str(tmp_path / "file")],
         ["--once", "--feed", str(tmp_path / "no" / "feed")],
         ["--once", "--feed", str(tmp_path)],
-        ["--once", "--handhelds", "2"],
+        ["--once", "--handhelds", "21"],
         ["--once", "--handhelds", "0"],
         ["--speed", "0"],
         ["--speed", "nan"],
@@ -199,7 +201,7 @@ def children(pid: int) -> list[int]:
 
 def test_the_live_demo_tells_the_day_and_ends_cleanly_on_ctrl_c() -> None:
     child = subprocess.Popen(
-        [*RONDA, "demo", "--speed", "3000"],
+        [*RONDA, "demo", "--speed", "3000", "--handhelds", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -236,7 +238,9 @@ def test_the_live_demo_tells_the_day_and_ends_cleanly_on_ctrl_c() -> None:
 
 def test_a_taken_port_and_a_missing_vm_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with Broker() as broker:
-        done = CliRunner().invoke(build(["demo"]), ["demo", "--once", "--port", str(broker.port)])
+        done = CliRunner().invoke(
+            build(["demo"]), ["demo", "--once", "--handhelds", "1", "--port", str(broker.port)]
+        )
     assert done.exit_code == 2, done.output
     assert str(broker.port) in done.stderr
     monkeypatch.setenv("RONDA_MICROPYTHON", "/nowhere/micropython")
@@ -248,12 +252,14 @@ def test_a_taken_port_and_a_missing_vm_are_said(monkeypatch: pytest.MonkeyPatch)
 def test_settings_of_another_gateway_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RONDA_BROKER__HOST", "production.example")
     monkeypatch.setenv("RONDA_FEED", "{}")
-    with Demo(Options()) as day:
+    with Demo(Options(handhelds=1)) as day:
         assert day.url.startswith("mqtt://127.0.0.1:")
     assert "RONDA_BROKER__HOST" not in os.environ
 
 
 def test_the_plan_is_the_same_each_time() -> None:
-    first, again = plan(), plan()
-    assert first.cases() == again.cases()
-    assert first.walk.ms == clock(17, 0)
+    for first, again in zip(rounds(6), rounds(6), strict=True):
+        assert first.cases() == again.cases()
+        assert first.walk.ms == clock(17, 0)
+        first_said, again_said = first.walk.nmea(), again.walk.nmea()
+        assert [next(first_said) for _ in range(20)] == [next(again_said) for _ in range(20)]

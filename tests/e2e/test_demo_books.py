@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tamper: Callable[[dict[str, Any]], Even
 
     monkeypatch.setattr(BackOffice, "_keep", tampered)
     monkeypatch.setattr(demo, "_FORWARD_LIMIT_S", 1.0)
-    with Demo(Options(), day=half_an_hour()) as day:
+    with Demo(Options(), days=[half_an_hour()]) as day:
         return day.run()
 
 
@@ -68,11 +68,35 @@ def test_a_gateway_that_was_away_misses_nothing() -> None:
             away.append(threading.Timer(2.0, day.gateway.start))
             away[0].start()
 
-    with Demo(Options(), day=half_an_hour()) as day:
+    with Demo(Options(), days=[half_an_hour()]) as day:
         outcome = day.run(fault)
     away[0].join()
     assert outcome.balanced, outcome.data
     assert outcome.data["wall_s"] > 2
+
+
+def test_three_handhelds_balance_each_by_itself() -> None:
+    with Demo(Options(), days=[half_an_hour(), half_an_hour(), half_an_hour()]) as day:
+        outcome = day.run()
+    data = outcome.data
+    assert outcome.balanced, data
+    assert [row["device"] for row in data["handhelds"]] == ["demo-01", "demo-02", "demo-03"]
+    assert sorted(visit["device"] for visit in data["visits"]) == ["demo-01", "demo-02", "demo-03"]
+    for kind, count in data["recorded"].items():
+        assert count == sum(row["books"]["recorded"][kind] for row in data["handhelds"])
+    assert all(row["books"]["balanced"] for row in data["handhelds"])
+
+
+def test_an_event_of_nobodys_handheld_is_unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stray(event: dict[str, Any]) -> Events:
+        yield event
+        if event["type"] == "ronda.visit":
+            data = {**event["data"], "device": "demo-77"}
+            yield {**event, "id": "demo-77/1", "subject": "demo-77", "data": data}
+
+    outcome = run(monkeypatch, stray)
+    assert not outcome.balanced
+    assert outcome.data["unrecorded"] == 1
 
 
 def test_a_dropped_event_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pynmea2
 import pytest
 from ronda_tools.synth import (
     MIRAFLORES,
+    Canyon,
     Point,
     Walk,
     distance_m,
@@ -21,6 +22,12 @@ def _epoch(data: bytes) -> Epoch:
     lines = data.decode("ascii").split("\r\n")
     assert lines.pop() == ""
     return {m.sentence_type: m for m in (pynmea2.parse(line, check=True) for line in lines)}
+
+
+def _all(data: bytes, kind: str) -> list[pynmea2.NMEASentence]:
+    """Every sentence of a kind in an epoch."""
+    told = [pynmea2.parse(line, check=True) for line in data.decode("ascii").splitlines()]
+    return [message for message in told if message.sentence_type == kind]
 
 
 def _point(message: pynmea2.NMEASentence) -> Point:
@@ -47,7 +54,8 @@ def test_every_sentence_parses_and_every_second_speaks() -> None:
     times = []
     for ms, data in walk.nmea():
         epoch = _epoch(data)
-        assert set(epoch) == {"RMC", "GGA", "GSA"}
+        assert set(epoch) - {"GSV"} == {"RMC", "GGA", "GSA"}
+        assert ("GSV" in epoch) == (ms // 1000 % 5 == 1)
         rmc = epoch["RMC"]
         assert rmc.datetime.timestamp() == START + ms // 1000
         assert epoch["GGA"].timestamp == rmc.timestamp
@@ -71,7 +79,8 @@ def test_what_is_said_is_near_the_truth() -> None:
         assert _point(epoch["GGA"]) == _point(epoch["RMC"])
         hdop, used = float(epoch["GGA"].horizontal_dil), int(epoch["GGA"].num_sats)
         assert 0.5 <= hdop < 3.5 and 4 <= used <= 12
-        assert int(sum(bool(getattr(epoch["GSA"], f"sv_id{n:02d}")) for n in range(1, 13))) == used
+        listed = [getattr(m, f"sv_id{n:02d}") for m in _all(data, "GSA") for n in range(1, 13)]
+        assert sum(map(bool, listed)) == used
     assert max(errors) < 15 and 0.2 < sum(errors) / len(errors) < 5
     moving = _epoch(dict(walk.nmea())[61_000 + 30_000])["RMC"]
     assert 2.2 < moving.spd_over_grnd < 2.9  # 1.3 m/s is 2.5 knots
@@ -99,10 +108,13 @@ def test_frozen_is_identical_to_the_last_digit() -> None:
         b"".join(
             b",".join(field for k, field in enumerate(line.split(b"*")[0].split(b",")) if k != 1)
             for line in data.splitlines()
+            if b"GSV" not in line
         )
         for _, data in walk.nmea()
     }
     assert len(said) == 1
+    skies = {tuple(x for x in data.splitlines() if b"GSV" in x) for _, data in walk.nmea()}
+    assert len(skies - {()}) == 1  # the satellites' C/N0 too
     epoch = _epoch(next(iter(walk.nmea()))[1])
     assert distance_m(_point(epoch["RMC"]), door) < 0.1
     assert epoch["RMC"].spd_over_grnd == 0
@@ -150,3 +162,59 @@ def test_metres_are_wgs84() -> None:
     assert metres_per_degree(-121211000) == pytest.approx((110624, 108863), abs=10)
     east = offset(MIRAFLORES["parque"], 0, 100)
     assert distance_m(MIRAFLORES["parque"], east) == pytest.approx(100, abs=0.01)
+
+
+def test_satellites_are_where_satellites_can_be() -> None:
+    """GSV by pynmea2: numbers, angles, C/N0; what is in use is in view and strong enough."""
+    walk = Walk(MIRAFLORES["parque"], START)
+    walk.stand(7200)
+    seen: dict[str, int] = {}
+    for ms, data in walk.nmea():
+        groups = _all(data, "GSV")
+        if not groups:
+            continue
+        in_view: dict[str, str] = {}
+        for m in groups:
+            for n in range(1, min(4, int(m.num_sv_in_view) - 4 * (int(m.msg_num) - 1)) + 1):
+                number = getattr(m, f"sv_prn_num_{n}")
+                assert 5 <= int(getattr(m, f"elevation_deg_{n}")) <= 90
+                assert 0 <= int(getattr(m, f"azimuth_{n}")) < 360
+                assert (65 <= int(number) <= 88) == (m.talker == "GL")
+                in_view[number] = getattr(m, f"snr_{n}")
+        assert 12 <= len(in_view) <= 26, ms
+        used = [getattr(m, f"sv_id{n:02d}") for m in _all(data, "GSA") for n in range(1, 13)]
+        assert all(26 <= int(in_view[number]) <= 55 for number in used if number)
+        seen.update(dict.fromkeys(in_view, ms))
+    assert len(seen) > len(in_view)  # satellites rose
+
+
+def _spread(canyon: Canyon | None) -> tuple[float, float, float]:
+    """Median satellites in use, HDOP and error in metres over some hours at one place."""
+    walk = Walk(MIRAFLORES["parque"], START, around=lambda _: canyon)
+    walk.stand(4 * 3600)
+    rows = []
+    for ms, _ in walk.nmea():
+        heard = walk.heard
+        if ms % 120_000 == 1000 and heard.where and heard.hdop:
+            rows.append((heard.used, heard.hdop, distance_m(heard.where, walk.here)))
+    return tuple(sorted(column)[len(rows) // 2] for column in zip(*rows, strict=True))  # type: ignore[return-value]
+
+
+def test_buildings_hide_satellites_and_push_the_position() -> None:
+    """Between walls fewer satellites, a larger HDOP, a larger error: each wall a bit more."""
+    sky, low, high = (
+        _spread(canyon) for canyon in (None, Canyon(10, 5, 8, 5, 8), Canyon(10, 2, 18, 10, 18))
+    )
+    assert sky[0] == 12 and low[0] < 12 and high[0] <= low[0]
+    assert sky[1] < low[1] < high[1] < 5
+    assert sky[2] < 4 and 2 < high[2] < 15
+
+
+def test_indoors_the_satellites_are_weak() -> None:
+    """Few are heard and none well enough to be used."""
+    walk = Walk(MIRAFLORES["parque"], START)
+    walk.indoors(5)
+    [told] = [_all(data, "GSV") for _, data in walk.nmea() if b"GSV" in data]
+    levels = [getattr(m, f"snr_{n}", "") for m in told for n in range(1, 5)]
+    assert 0 < len([level for level in levels if level]) < 6
+    assert all(int(level) < 30 for level in levels if level)

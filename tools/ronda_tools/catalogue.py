@@ -179,6 +179,10 @@ TEXTS: dict[str, Text] = {
         "contenido: falta la parte evidence, así que no se muestra ninguna visita",
         "content: the evidence part is absent, so no visit is shown",
     ),
+    "evidence.correction": Text(
+        "corrección legible de la visita {visit}, que queda como se selló",
+        "a readable correction of visit {visit}, which stays as it was sealed",
+    ),
     "evidence.visit": Text(
         "contenido: la visita {visit} se lee entera", "content: visit {visit} reads whole"
     ),
@@ -354,6 +358,11 @@ TEXTS: dict[str, Text] = {
     "show.outcome": Text("Resultado: {outcome}.", "Outcome: {outcome}."),
     "show.gestor": Text("Gestor: {gestor}.", "Gestor: {gestor}."),
     "show.answer": Text("Respuesta {question}: {answer}.", "Answer {question}: {answer}."),
+    "show.correction": Text(
+        "Corrección de la visita {visit} por {gestor}: {field} debe decir «{value}», porque: "
+        "{reason}.",
+        "Correction of visit {visit} by {gestor}: {field} should say “{value}”, because: {reason}.",
+    ),
     "show.promise": Text("Consta: {promise}.", "On record: {promise}."),
     "show.law": Text("Ley: no evaluada en el equipo.", "Law: not evaluated on the handheld."),
     "show.law_other": Text(
@@ -543,19 +552,19 @@ TEXTS: dict[str, Text] = {
     "word.outcome.convenio": Text("convenio de pago", "payment agreement"),
     # ---- the demo ------------------------------------------------------------------------
     "demo.help": Text(
-        "El sistema entero en esta máquina: broker, pasarela y un equipo simulado que recorre "
-        "Miraflores. Con --once, una jornada acelerada y su conciliación; sale con 1 si no "
-        "cuadra.",
-        "The whole system on this machine: broker, gateway and one simulated handheld walking "
-        "Miraflores. With --once, one accelerated day and its reconciliation; exit 1 unless it "
-        "balances.",
+        "El sistema entero en esta máquina: broker, pasarela y equipos simulados que recorren "
+        "Miraflores, Surquillo y Barranco. Con --once, una jornada acelerada y su conciliación; "
+        "sale con 1 si no cuadra.",
+        "The whole system on this machine: broker, gateway and simulated handhelds walking "
+        "Miraflores, Surquillo and Barranco. With --once, one accelerated day and its "
+        "reconciliation; exit 1 unless it balances.",
     ),
     "demo.help.once": Text(
         "Una jornada tan rápido como pueda la máquina; imprime la conciliación y termina.",
         "One day as fast as the machine allows; print the reconciliation and end.",
     ),
     "demo.help.handhelds": Text(
-        "Cuántos equipos simular (por ahora 1).", "Handhelds (1 for now)."
+        "Cuántos equipos simular, de 1 a 20 (3).", "How many handhelds, 1 to 20 (3)."
     ),
     "demo.help.speed": Text(
         "Segundos simulados por segundo, como máximo (sin --once).",
@@ -576,10 +585,10 @@ TEXTS: dict[str, Text] = {
     ),
     "demo.help.port": Text("Puerto del broker (uno libre).", "The broker's port (a free one)."),
     "demo.handhelds": Text(
-        "esta versión simula un solo equipo, no {count}",
-        "this version simulates one handheld, not {count}",
-        "quite --handhelds",
-        "leave --handhelds out",
+        "la demostración lleva de 1 a {most} equipos, no {count}",
+        "the demo carries 1 to {most} handhelds, not {count}",
+        "por ejemplo --handhelds 3",
+        "for example --handhelds 3",
     ),
     "demo.speed": Text(
         "--speed debe ser mayor que 0 y como máximo 100000",
@@ -717,6 +726,30 @@ TEXTS: dict[str, Text] = {
         "A task of the handheld died ({task}: {why}) and starts again.",
     ),
     "demo.feed": Text("  central <- {sentence}", "  back office <- {sentence}"),
+    "view.starting": Text("Ronda arranca…", "Ronda is starting…"),
+    "view.day": Text("mar 15 sep 2026, Lima", "Tue 15 Sep 2026, Lima"),
+    "view.ends": Text("termina", "ends"),
+    "view.handhelds": Text("equipos", "handhelds"),
+    "view.feed": Text("lo que recibe la central", "what the back office receives"),
+    "view.alerts": Text("alertas", "alerts"),
+    "view.map": Text("Miraflores · Surquillo · Barranco", "Miraflores · Surquillo · Barranco"),
+    "view.more": Text("… y {count} más", "… and {count} more"),
+    "view.unsent": Text("por enviar {count}", "unsent {count}"),
+    "view.visits": Text(
+        "visitas {done} · rechazos {refused} · faltan {left}",
+        "visits {done} · refused {refused} · to go {left}",
+    ),
+    "view.unsent_short": Text("env {count}", "out {count}"),
+    "view.visits_short": Text("v{done} r{refused} f{left}", "v{done} r{refused} t{left}"),
+    "view.no_network": Text("sin red", "no net"),
+    "view.linked": Text("en línea", "online"),
+    "view.linking": Text("conecta…", "joining…"),
+    "view.no_fix": Text("sin señal GPS", "no GPS fix"),
+    "view.sky": Text("sat {used}/{seen} HDOP {hdop}", "sat {used}/{seen} HDOP {hdop}"),
+    "view.visiting": Text("en visita {case}", "visiting {case}"),
+    "view.next": Text("sigue {case} a {far} m", "next {case}, {far} m"),
+    "view.nothing": Text("Todavía ninguna visita.", "No visit yet."),
+    "view.unreadable": Text("evento ilegible", "unreadable event"),
     "demo.page": Text("Conciliación de la jornada:", "Reconciliation of the day:"),
     "demo.kind.visit": Text("visitas", "visits"),
     "demo.kind.fix": Text("posiciones", "fixes"),
@@ -728,6 +761,25 @@ TEXTS: dict[str, Text] = {
     "demo.totals": Text(
         "perdidos {lost}, duplicados {doubled}, repetidos {repeated}, no registrados {unrecorded}",
         "lost {lost}, doubled {doubled}, repeated {repeated}, unrecorded {unrecorded}",
+    ),
+    "demo.totals_so_far": Text(
+        "en camino todavía {lost}, duplicados {doubled}, repetidos {repeated}, "
+        "no registrados {unrecorded}",
+        "still on the way {lost}, doubled {doubled}, repeated {repeated}, unrecorded {unrecorded}",
+    ),
+    "demo.handheld": Text(
+        "  {device} ({gestor}): {recorded} entradas, {stored} guardadas, {forwarded} reenviadas; "
+        "{visits} visitas",
+        "  {device} ({gestor}): {recorded} entries, {stored} stored, {forwarded} forwarded; "
+        "{visits} visits",
+    ),
+    "demo.visits": Text(
+        "{count} visitas; cerco: {verdicts}; {verified} firmas verificadas aquí",
+        "{count} visits; fence: {verdicts}; {verified} signatures verified here",
+    ),
+    "demo.broken_off": Text(
+        "La jornada se interrumpió: lo que falta sigue en los equipos o en la pasarela.",
+        "The day was broken off: what is missing is still on the handhelds or at the gateway.",
     ),
     "demo.visit": Text(
         "  {case}: {ended}; cerco: {fence}; resultado: {outcome}; {signature}; {overall}  [{id}]",

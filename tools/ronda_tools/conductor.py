@@ -2,8 +2,9 @@
 
 It grants time step by step and goes on only when every handheld has consumed the last step and
 awaits nothing from the network (protocol.md, Time), so that a slow machine takes longer and
-changes no result. It knows nothing of visits: scripts say what a gestor does, sources say what a
-receiver hears, schedules say when there is a network.
+changes no result. Within a step every handheld is sent all that happens to it before any is
+waited for, so that their VMs run side by side. It knows nothing of visits: scripts say what a
+gestor does, sources say what a receiver hears, schedules say when there is a network.
 """
 
 import json
@@ -21,6 +22,8 @@ STEP_MS = 1000
 _SKIP_MS = 60_000
 _BATTERY_MV = 3950
 _DRAIN_PAUSE_S = 0.05
+# Of grants that are written at once: well within a pipe, so that a VM that hangs blocks nobody.
+_AHEAD_BYTES = 16384
 
 Answer = dict[str, Any]
 """What the handheld answered to an intent; `ok` and `code` are always there."""
@@ -154,23 +157,40 @@ class Handheld:
                 answer = yield from self.ask(name, args)
                 self.answers.append((self.ms, name, args, answer))
                 self._next_wish(answer)
-            heard = self._heard
-            if self.ms >= target and (heard is None or heard[0] > target):
+            grants = self._grants(target)
+            if not grants:
                 return
-            stop = min(target, max(self.ms, self._heard[0]) if self._heard else target)
-            change = self.link.next_change(self.ms)
-            for limit in (self._due, change):
+            # One write for all of them: nothing can be asked of the handheld in between.
+            self.vm.send(b"".join(self._grant_line(*grant) for grant in grants))
+            for ms, _, _ in grants:
+                yield "D"
+                self.ms = ms
+
+    def _grants(self, target: int) -> list[tuple[int, bytes, bool]]:
+        """(ms, what its receiver says, link) until `target`, or until the script is due."""
+        grants: list[tuple[int, bytes, bool]] = []
+        at, size = self.ms, 0
+        while size < _AHEAD_BYTES and (self._due is None or self._due > at):
+            heard = self._heard
+            if at >= target and (heard is None or heard[0] > target):
+                break
+            stop = min(target, max(at, heard[0])) if heard else target
+            for limit in (self._due, self.link.next_change(at)):
                 stop = stop if limit is None else min(stop, limit)
             data = b""
             if heard and heard[0] <= stop:
                 data = heard[1]
                 self._heard = next(self._nmea, None)
-            yield from self.grant(stop, data, self.link.at(self.ms))
+            grants.append((stop, data, self.link.at(at)))
+            at, size = stop, size + len(data) + 32
+        return grants
+
+    def _grant_line(self, ms: int, data: bytes, link: bool) -> bytes:
+        return f"G {ms} {int(link)} {self.battery.at(ms)} {len(data)}\n".encode() + data
 
     def grant(self, ms: int, data: bytes, link: bool) -> "Generator[str, str, None]":
         """Let its time reach `ms` under that link, then its receiver say `data`."""
-        head = f"G {ms} {int(link)} {self.battery.at(ms)} {len(data)}\n".encode()
-        self.vm.send(head + data)
+        self.vm.send(self._grant_line(ms, data, link))
         yield "D"
         self.ms = ms
 
@@ -202,7 +222,9 @@ class Conductor:
     """Simulated time for its handhelds. `now()` makes it the Clock of an in-process gateway.
 
     start_unix: simulated unix seconds at 0 ms. speed: simulated seconds per wall second at most
-    (None: as fast as the machine allows). Use as a context manager: leaving ends every VM.
+    (None: as fast as the machine allows). step_ms: the longest step while something happens; the
+    gateway's clock stands at the end of the step that is under way. Use as a context manager:
+    leaving ends every VM.
     """
 
     def __init__(

@@ -1,50 +1,55 @@
-"""One simulated working day on real parts: broker, gateway, handheld, back office, one clock.
+"""One simulated working day on real parts: broker, gateway, handhelds, back office, one clock.
 
-The conductor owns time; everything else is what runs in the field: the firmware in its VM, the
-gateway in this process, MQTT between them. What the day recorded, stored and forwarded is compared
-by `demo_books`. Prints nothing: `cli_demo` does.
+The conductor owns time; everything else is what runs in the field: the firmware in a VM for each
+handheld, the gateway in this process, MQTT between them. What the day recorded, stored and
+forwarded is compared by `demo_books`. Prints nothing: a Watcher is told what happens.
 """
 
 import os
-import shutil
 import signal
 import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from ronda_gateway import feed, keys, log_lines, site
+from ronda_gateway import feed, log_lines, site
 from ronda_gateway.gateway import Gateway
 from ronda_gateway.settings import LogSettings, Settings
-from ronda_protocol import cose
 
-from ronda_tools import demo_day, provision
+from ronda_tools import demo_books, demo_day, demo_kept, demo_rounds, provision
 from ronda_tools.back_office import BackOffice
 from ronda_tools.broker import Broker
 from ronda_tools.conductor import Conductor, ConductorError, Handheld, NotDrained, VmDied
 from ronda_tools.demo_books import Books
-from ronda_tools.demo_words import Narrator
 from ronda_tools.texts import UsedWrong
-from ronda_tools.vm import Vm
+from ronda_tools.vm import Build, Vm, build
 
 SITE = "demo"
-DEVICE = "demo-01"
 _STRETCH_MS = 60_000
 _FORWARD_LIMIT_S = 60.0
 _CONNECT_S = 15.0
+# Seconds granted at once: fewer turns between the processes. A live day moves second by second.
+_STEP_MS = 5000
+_LIVE_STEP_MS = 1000
+
+_STORED = """
+    SELECT logs.device, segments.raw FROM segments JOIN logs ON logs.id = segments.log
+    WHERE segments.status = 0
+"""
 
 Moved = Callable[[int], None]
 """Told the simulated ms now and then, for a progress bar."""
 
 
 class DayFailed(Exception):
-    """The day came to no end: the handheld's VM died, or something hangs."""
+    """The day came to no end: a handheld's VM died, or something hangs."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Options:
     keep: Path | None = None
     port: int | None = None
     speed: float | None = None
+    handhelds: int = 3
 
 
 @dataclass(frozen=True)
@@ -69,30 +75,85 @@ class Outcome:
         return bool(self.data["balanced"])
 
 
+@dataclass
+class Round:
+    """One handheld on its day: who it is, where it lies, and the VM once it runs."""
+
+    device: str
+    day: demo_day.Day
+    storage: Path
+    public: bytes = b""
+    handheld: Handheld | None = None
+
+    @property
+    def ms(self) -> int:
+        """Its simulated time."""
+        return self.handheld.ms if self.handheld else 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a Watcher may look at, from any thread: `now_ms` is simulated time."""
+
+    url: str
+    config: Path
+    speed: float | None
+    rounds: Sequence[Round]
+    now_ms: Callable[[], int]
+
+
+class Watcher(Protocol):
+    """Is told what happens. `feed` comes from the network's thread, the rest from the caller's."""
+
+    def opening(self, scene: Scene) -> None:
+        """The parts begin to start."""
+        ...
+
+    def provisioned(self, round_: Round) -> None:
+        """A handheld has its key and its round."""
+        ...
+
+    def gestor(self, round_: Round, moment: str, fields: Mapping[str, Any]) -> None:
+        """What a gestor did and what the handheld answered (demo_day)."""
+        ...
+
+    def told(self, round_: Round, fields: Mapping[str, Any]) -> None:
+        """What the firmware told."""
+        ...
+
+    def network(self, round_: Round, up: bool, ms: int) -> None:
+        """The network at a handheld's place went or came back."""
+        ...
+
+    def feed(self, event: Mapping[str, Any]) -> None:
+        """A feed event as the back office received it."""
+        ...
+
+
 class Demo:
     """The running parts; a context manager that ends all of them. `run` may be called once.
 
-    `narrate` makes a Narrator from the clock (simulated ms), or there is none; `day` is another
-    day than the demo's own.
+    `days` are others than the demo's own, one for each handheld.
     """
 
     def __init__(
         self,
         options: Options,
-        narrate: Callable[[Callable[[], int]], Narrator] | None = None,
-        day: demo_day.Day | None = None,
+        watcher: Watcher | None = None,
+        days: Sequence[demo_day.Day] | None = None,
     ) -> None:
         self._options = options
-        self._narrate = narrate
+        self._watcher = watcher
         self._stack = ExitStack()
-        self._day = day or demo_day.plan()
-        self._public = b""
-        self.length_ms = self._day.walk.ms
+        self._days = days or demo_rounds.rounds(options.handhelds)
+        self.rounds: list[Round] = []
+        self.length_ms = max(day.walk.ms for day in self._days)
 
     # ---- set-up and end ------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        _check_keep(self._options.keep)
+        if self._options.keep is not None:
+            demo_kept.check(self._options.keep)
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ronda-")))
             stack.callback(self._keep)
@@ -116,36 +177,33 @@ class Demo:
                 signal.signal(signal.SIGINT, before)
 
     def _start(self, stack: ExitStack) -> None:
+        built = build()
         broker = stack.enter_context(Broker(self._options.port))
         self.url = broker.url
         speed = self._options.speed
-        self._conductor = stack.enter_context(Conductor(demo_day.START_UNIX, speed=speed))
-        self._narrator = self._narrate(self._now_ms) if self._narrate else None
-        if self._narrator:
-            self._narrator.opening(self.url, speed or 0)
-        now = self._conductor.now()
-        _forget_settings_in_environment()
-        self._site = site.init(self._folder / "site", SITE, broker.host, broker.port, now)
-        self._storage = self._folder / DEVICE
-        self._public = provision.provision(
-            self._storage,
-            self._site,
-            DEVICE,
-            now=now,
-            cases=self._day.cases(),
-            expires_at=now + 86400,
+        step_ms = _LIVE_STEP_MS if speed else _STEP_MS
+        self._conductor = stack.enter_context(
+            Conductor(demo_day.START_UNIX, speed=speed, step_ms=step_ms)
         )
-        if self._narrator:
-            kid = cose.kid(self._public).hex()
-            cases = len(self._day.stops)
-            self._narrator.say("demo.provisioned", device=DEVICE, kid=kid, cases=cases)
+        _forget_settings_in_environment()
+        now = self._conductor.now()
+        self._site = site.init(self._folder / "site", SITE, broker.host, broker.port, now)
+        self.config = self._site.config
+        self.rounds = [
+            Round(f"demo-{number:02d}", day, self._folder / f"demo-{number:02d}")
+            for number, day in enumerate(self._days, 1)
+        ]
+        if self._watcher:
+            self._watcher.opening(Scene(self.url, self.config, speed, self.rounds, self._now_ms))
+        for each in self.rounds:
+            self._provision(each, built)
         self._office = stack.enter_context(
             BackOffice(
                 broker.host,
                 broker.port,
                 self._site.settings.topic_root,
                 file=self._options.feed,
-                on_event=self._narrator.feed if self._narrator else None,
+                on_event=self._watcher.feed if self._watcher else None,
             )
         )
         log_lines.configure(LogSettings(level="warning"))
@@ -153,82 +211,98 @@ class Demo:
         # What is published before somebody subscribes is lost until it is repeated.
         if not self.gateway.wait_connected(_CONNECT_S):
             raise UsedWrong("demo.no_broker", host=broker.host, port=broker.port)
-        self._handheld = self._conductor.add(
+        for each in self.rounds:
+            self._carry(each, built)
+
+    def _provision(self, each: Round, built: Build) -> None:
+        now = self._conductor.now()
+        each.public = provision.provision(
+            each.storage,
+            self._site,
+            each.device,
+            now=now,
+            cases=each.day.cases(),
+            expires_at=now + 86400,
+            built=built,
+        )
+        if self._watcher:
+            self._watcher.provisioned(each)
+
+    def _carry(self, each: Round, built: Build) -> None:
+        """Give a provisioned handheld to its gestor."""
+        watcher = self._watcher
+
+        def gestor(moment: str, fields: Mapping[str, Any]) -> None:
+            if watcher:
+                watcher.gestor(each, moment, fields)
+
+        def told(_handheld: Handheld, fields: dict[str, Any]) -> None:
+            if watcher:
+                watcher.told(each, fields)
+
+        each.handheld = self._conductor.add(
             Handheld(
-                DEVICE,
-                Vm(self._storage),
-                nmea=self._day.walk.nmea(),
-                link=self._day.link,
-                battery=self._day.battery,
-                script=self._day.script(self._gestor),
-                on_tell=self._told,
+                each.device,
+                Vm(each.storage, built=built),
+                nmea=each.day.walk.nmea(),
+                link=each.day.link,
+                battery=each.day.battery,
+                script=each.day.script(gestor),
+                on_tell=told,
             )
         )
 
     def _now_ms(self) -> int:
         # The conductor's own time is the end of the step that is under way.
-        handhelds = self._conductor.handhelds
-        return handhelds[0].ms if handhelds else 0
-
-    def _gestor(self, moment: str, fields: Mapping[str, Any]) -> None:
-        if self._narrator:
-            self._narrator.gestor(moment, fields)
-
-    def _told(self, _handheld: Handheld, fields: dict[str, Any]) -> None:
-        if self._narrator:
-            self._narrator.handheld(fields)
+        return max((each.ms for each in self.rounds), default=0)
 
     def _keep(self) -> None:
-        """Copy what --keep promises, when all parts have ended. Private site keys are not kept."""
+        """Copy what --keep promises, when all parts have ended."""
         folder = self._options.keep
-        if folder is None or not self._public:
+        if folder is None or not self.rounds or not self.rounds[-1].public:
             return
-        try:
-            (folder / "keys" / "site").mkdir(parents=True)
-            (folder / "keys" / f"{DEVICE}.pem").write_bytes(keys.public_pem(self._public))
-            for path in sorted((self._folder / "site").glob("*/*.pub.pem")):
-                shutil.copy(path, folder / "keys" / "site" / path.name)
-            shutil.copytree(self._storage, folder / "handhelds" / DEVICE)
-            with (
-                closing(sqlite3.connect(self._folder / "site" / site.DATABASE)) as source,
-                closing(sqlite3.connect(folder / site.DATABASE)) as target,
-            ):
-                source.backup(target)
-        except (OSError, sqlite3.Error) as error:
-            raise UsedWrong("demo.keep_bad", path=str(folder), why=str(error)) from None
+        kept = [(each.device, each.public, each.storage) for each in self.rounds]
+        demo_kept.copy(folder, self._folder / "site", kept)
 
     # ---- the day -------------------------------------------------------------------------
 
     def run(self, moved: Moved | None = None) -> Outcome:
         """Run the day to its end and compare the books. DayFailed when there is no end."""
         began = time.monotonic()
-        conductor = self._conductor
         unsent: dict[str, int] = {}
         try:
-            while conductor.ms < self.length_ms:
-                self._stretch(min(conductor.ms + _STRETCH_MS, self.length_ms))
-                if moved:
-                    moved(conductor.ms)
+            self.run_until(self.length_ms, moved)
             try:
-                conductor.drain()
+                self._conductor.drain()
             except NotDrained as left:
                 unsent = left.unsent
             self._wait_until_forwarded()
-            reports = conductor.finish()
+            reports = self._conductor.finish()
         except (ConductorError, VmDied) as error:
             raise DayFailed(str(error)) from None
-        return self._outcome(reports[0], unsent, time.monotonic() - began)
+        return self._outcome(reports, unsent, time.monotonic() - began)
+
+    def run_until(self, ms: int, moved: Moved | None = None) -> None:
+        """Run the day to a simulated time. ConductorError, VmDied."""
+        conductor = self._conductor
+        while conductor.ms < ms:
+            self._stretch(min(conductor.ms + _STRETCH_MS, ms))
+            if moved:
+                moved(conductor.ms)
 
     def _stretch(self, until_ms: int) -> None:
-        """Go on to a time; say when the network goes or comes back on the way."""
-        ms = self._conductor.ms
-        change = self._day.link.next_change(ms)
-        while change is not None and change <= until_ms:
-            self._conductor.run(change)
-            if self._narrator:
-                self._narrator.network(self._day.link.at(change), change)
-            change = self._day.link.next_change(change)
-        self._conductor.run(until_ms)
+        """Go on to a time; tell when a network goes or comes back on the way."""
+        while True:
+            now = self._conductor.ms
+            changes = {each.device: each.day.link.next_change(now) for each in self.rounds}
+            first = min((ms for ms in changes.values() if ms is not None), default=until_ms + 1)
+            if first > until_ms:
+                self._conductor.run(until_ms)
+                return
+            self._conductor.run(first)
+            for each in self.rounds:
+                if self._watcher and changes[each.device] == first:
+                    self._watcher.network(each, each.day.link.at(first), first)
 
     def stay(self) -> None:
         """Keep broker and gateway up until interrupted."""
@@ -259,19 +333,14 @@ class Demo:
 
     # ---- the books -----------------------------------------------------------------------
 
+    def so_far(self) -> dict[str, Any]:
+        """The books of a day that was broken off: what is `lost` there is still on its way."""
+        return self._compare([{} for _ in self.rounds])
+
     def _outcome(
-        self, report: dict[str, Any], unsent: Mapping[str, int], wall_s: float
+        self, reports: Sequence[dict[str, Any]], unsent: Mapping[str, int], wall_s: float
     ) -> Outcome:
-        with self._database() as db:
-            raws = [row[0] for row in db.execute("SELECT raw FROM segments WHERE status = 0")]
-        books = Books(
-            journal=(self._storage / "journal.jsonl").read_text(),
-            log=str(report.get("log", "")),
-            stored=raws,
-            events=self._office.events(),
-            public=self._public,
-        )
-        data = books.compare()
+        data = self._compare(reports)
         if unsent or self._office.unreadable:
             data["balanced"] = False
             data["wrong"] += [f"unsent {name}: {count}" for name, count in unsent.items()]
@@ -279,26 +348,44 @@ class Demo:
                 data["wrong"].append(f"no events: {self._office.unreadable}")
         data["simulated_s"] = self.length_ms // 1000
         data["wall_s"] = round(wall_s, 1)
-        data["handhelds"] = [{"device": DEVICE, **report}]
         return Outcome(data)
 
-
-def _check_keep(folder: Path | None) -> None:
-    """Make the folder of --keep, or refuse one with anything in it."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        full = any(folder.iterdir())
-        probe = folder / ".ronda"
-        if not full:
-            probe.touch()
-            probe.unlink()
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise UsedWrong("demo.keep_bad", path=str(folder), why=why) from None
-    if full:
-        raise UsedWrong("demo.keep_full", path=str(folder))
+    def _compare(self, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        stored: dict[str, list[bytes]] = defaultdict(list)
+        with self._database() as db:
+            for device, raw in db.execute(_STORED):
+                stored[device].append(raw)
+        events = self._office.events()
+        found: list[dict[str, Any]] = []
+        for each, report in zip(self.rounds, reports, strict=True):
+            journal = each.storage / "journal.jsonl"
+            books = Books(
+                journal=journal.read_text() if journal.exists() else "",
+                log=str(report.get("log", "")),
+                stored=stored.pop(each.device, []),
+                events=[event for event in events if demo_books.device_of(event) == each.device],
+                public=each.public,
+            )
+            found.append(books.compare())
+        ours = {each.device for each in self.rounds}
+        rest = Books(
+            journal="",
+            log="",
+            stored=[raw for raws in stored.values() for raw in raws],
+            events=[event for event in events if demo_books.device_of(event) not in ours],
+            public=bytes(64),
+        )
+        data = demo_books.together([*found, rest.compare()])
+        data["handhelds"] = [
+            {
+                "device": each.device,
+                "gestor": each.day.gestor,
+                "books": demo_books.counts(books),
+                **report,
+            }
+            for each, books, report in zip(self.rounds, found, reports, strict=True)
+        ]
+        return data
 
 
 def _forget_settings_in_environment() -> None:

@@ -6,7 +6,7 @@ signature is verified from its event alone, with the key that the handheld made.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -94,6 +94,44 @@ class Books:
             row = rows.setdefault(row["id"], row)
             row["signature_verified"] = row["signature_verified"] and verified
         return list(rows.values())
+
+
+def device_of(event: Mapping[str, Any]) -> str:
+    """The handheld that a feed event is about; "" for none."""
+    match event.get("data"):
+        case {"device": str(device)}:
+            return device
+        case _:
+            return str(event.get("subject") or "")
+
+
+_SUMS = ("lost", "doubled", "repeated", "unrecorded", "segments", "events")
+_BY_KIND = ("recorded", "stored", "forwarded")
+
+
+def counts(books: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of one handheld's comparison, without its visits."""
+    kept = {name: books[name] for name in ("balanced", *_BY_KIND, *_SUMS)}
+    return {**kept, "visits": len(books["visits"])}
+
+
+def together(all_books: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One comparison of several handhelds' (`Books.compare`): sums, and every visit."""
+    found: dict[str, Any] = {"balanced": all(books["balanced"] for books in all_books)}
+    for name in _BY_KIND:
+        found[name] = {
+            kind: sum(books[name][kind] for books in all_books) for kind in reconcile.ORDER
+        }
+    for name in _SUMS:
+        found[name] = sum(books[name] for books in all_books)
+    found["wrong"] = [each for books in all_books for each in books["wrong"]][:20]
+    visits = [visit for books in all_books for visit in books["visits"]]
+    found["visits"] = sorted(visits, key=lambda v: (v["check_in_utc"] or 0, v["id"]))
+    alerts: Counter[str] = Counter()
+    for books in all_books:
+        alerts.update(books["alerts"])
+    found["alerts"] = dict(sorted(alerts.items()))
+    return found
 
 
 def _kind(alert: dict[str, Any]) -> str:

@@ -1,22 +1,17 @@
-"""Synthesised NMEA of a gestor on foot: RMC, GGA and GSA at 1 Hz along waypoints, seeded noise.
+"""A gestor's way on foot through a day, leg by leg, and the NMEA that a receiver says on it.
 
-A `Walk` is built leg by leg (walk, stand, go indoors, freeze, fall silent) and then says what a
-receiver would have said. It imitates a receiver, not the sky: no GSV, no multipath model. The same
-seed gives the same bytes.
+A `Walk` is built of legs (walk, stand, go indoors, freeze, fall silent); `nmea` is what
+`ronda_tools.receiver` makes of it, under an open sky or between the buildings that `around` tells
+of. The same seed gives the same bytes.
 """
 
 import math
-import random
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
 
-Point = tuple[int, int]
-"""Latitude and longitude in units of 1e-7 degrees (WGS84)."""
-
-Kind = Literal["walk", "stand", "indoors", "frozen", "silent"]
+from ronda_tools.metres import Point, bearing, distance_m, metres_per_degree, offset
+from ronda_tools.receiver import Around, Canyon, Heard, Kind, Moment, Receiver, sentence
 
 # Points on pavements and at doors around the centre of Miraflores, Lima; no door is a real case's.
 MIRAFLORES: dict[str, Point] = {
@@ -33,34 +28,6 @@ MIRAFLORES: dict[str, Point] = {
 }
 
 WALKING_M_S = 1.3
-_KNOTS = 1.943844
-_NOISE_M = 1.6  # of the slow error, per axis, at HDOP 1
-_NOISE_S = 90.0  # how slowly it moves
-_ALTITUDE_M = 79.0
-_SATELLITES = (2, 5, 6, 9, 12, 13, 17, 19, 20, 24, 25, 28)
-
-
-def metres_per_degree(lat_e7: int) -> tuple[float, float]:
-    """Metres in a degree of latitude and of longitude at a latitude (WGS84 series)."""
-    lat = math.radians(lat_e7 / 1e7)
-    north = 111132.954 - 559.822 * math.cos(2 * lat) + 1.175 * math.cos(4 * lat)
-    east = 111412.84 * math.cos(lat) - 93.5 * math.cos(3 * lat) + 0.118 * math.cos(5 * lat)
-    return north, east
-
-
-def offset(point: Point, north_m: float, east_m: float) -> Point:
-    """The point so many metres north and east of another."""
-    north, east = metres_per_degree(point[0])
-    return (
-        point[0] + round(north_m / north * 1e7),
-        point[1] + round(east_m / east * 1e7),
-    )
-
-
-def distance_m(a: Point, b: Point) -> float:
-    """Metres between two points of the same district."""
-    north, east = metres_per_degree(a[0])
-    return math.hypot((b[0] - a[0]) / 1e7 * north, (b[1] - a[1]) / 1e7 * east)
 
 
 @dataclass(frozen=True)
@@ -92,10 +59,14 @@ class Walk:
     happens there.
     """
 
-    def __init__(self, start: Point, start_unix: int, seed: int = 1) -> None:
+    def __init__(
+        self, start: Point, start_unix: int, seed: int = 1, *, around: Around | None = None
+    ) -> None:
         self.start_unix = start_unix
+        self.heard = Heard(0, None, 0, 0, None, None)
         self._start = start
         self._seed = seed
+        self._around = around
         self._legs: list[Leg] = []
 
     @property
@@ -159,113 +130,49 @@ class Walk:
         return self._leg_at(ms).at(ms)
 
     def nmea(self) -> Iterator[tuple[int, bytes]]:
-        """(simulated ms, the bytes said then): an epoch a second from 1000 ms to the end."""
-        receiver = _Receiver(self._seed)
+        """(simulated ms, the bytes said then): an epoch a second from 1000 ms to the end.
+
+        `heard` is what the receiver said in the epoch last given.
+        """
+        receiver = Receiver(self._seed, self._around)
+        index = 0
         for ms in range(1000, self.ms + 1, 1000):
-            said = receiver.hear(self._leg_at(ms), ms, self.start_unix + ms // 1000)
+            while self._legs[index].to_ms < ms:
+                index += 1
+            said = receiver.hear(self._moment(self._legs[index], ms))
+            self.heard = receiver.heard
             if said:
                 yield ms, said
 
-
-class _Receiver:
-    """Noise with a memory, and the sentences."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-        self._error = [self._random.gauss(0, _NOISE_M), self._random.gauss(0, _NOISE_M)]
-        self._height = 0.0
-        self._hdop = 0.0
-
-    def hear(self, leg: Leg, ms: int, unix: int) -> bytes:
-        """The epoch's sentences, or none."""
-        # The noise moves on whatever is heard, so that legs do not depend on one another.
-        keep = math.exp(-1 / _NOISE_S)
-        push = math.sqrt(1 - keep * keep) * _NOISE_M
-        for axis in (0, 1):
-            self._error[axis] = self._error[axis] * keep + self._random.gauss(0, push)
-        self._height = self._height * keep + self._random.gauss(0, push)
-        self._hdop = self._hdop * keep + self._random.gauss(0, 0.03)
-        jitter = self._random.gauss(0, 0.02)
-        utc = datetime.fromtimestamp(unix, UTC)
-        if leg.kind == "silent":
-            return b""
-        if leg.kind == "indoors":
-            return _no_fix(utc)
-        if leg.kind == "frozen":
-            return self._frozen(leg, utc)
-        hdop = max(0.5, leg.hdop + self._hdop)
-        north, east = (error * leg.hdop for error in self._error)
-        where = offset(leg.at(ms), north, east)
+    def _moment(self, leg: Leg, ms: int) -> Moment:
+        where = leg.at(ms)
         speed, course = 0.0, None
         if leg.kind == "walk":
-            speed, course = _motion(leg)
-        knots = max(0.0, (speed + jitter) * _KNOTS)
-        used = max(4, min(12, round(14 - 3 * hdop)))
-        height = _ALTITUDE_M + self._height
-        return _fix(utc, where, hdop, used, altitude_m=height, knots=knots, course=course)
-
-    def _frozen(self, leg: Leg, utc: datetime) -> bytes:
-        # Only the time moves on: what an injected position looks like.
-        where = leg.said or leg.start
-        return _fix(utc, where, 0.9, 9, altitude_m=_ALTITUDE_M, knots=0.0, course=None)
-
-
-def _motion(leg: Leg) -> tuple[float, float]:
-    """Speed in m/s and course in degrees along a leg."""
-    north, east = metres_per_degree(leg.start[0])
-    dy = (leg.end[0] - leg.start[0]) / 1e7 * north
-    dx = (leg.end[1] - leg.start[1]) / 1e7 * east
-    seconds = (leg.to_ms - leg.from_ms) / 1000
-    if not seconds:
-        return 0.0, 0.0
-    return math.hypot(dx, dy) / seconds, math.degrees(math.atan2(dx, dy)) % 360
+            speed = distance_m(leg.start, leg.end) * 1000 / max(1, leg.to_ms - leg.from_ms)
+            course = bearing(leg.start, leg.end)
+        return Moment(
+            leg.kind,
+            ms,
+            self.start_unix + ms // 1000,
+            where,
+            leg.said or leg.start,
+            leg.hdop,
+            speed,
+            course,
+        )
 
 
-def sentence(body: str) -> str:
-    """A sentence with its framing and checksum."""
-    check = 0
-    for letter in body.encode():
-        check ^= letter
-    return f"${body}*{check:02X}\r\n"
-
-
-def _angle(value_e7: int, digits: int, letters: str) -> str:
-    whole, rest = divmod(abs(value_e7), 10_000_000)
-    # Minutes with five digits after the point: 1.8 cm, as u-blox receivers say it.
-    minutes = rest * 60 // 100
-    text = f"{whole:0{digits}d}{minutes // 100000:02d}.{minutes % 100000:05d}"
-    return f"{text},{letters[value_e7 < 0]}"
-
-
-def _fix(
-    utc: datetime,
-    where: Point,
-    hdop: float,
-    used: int,
-    *,
-    altitude_m: float,
-    knots: float,
-    course: float | None,
-) -> bytes:
-    time, date = utc.strftime("%H%M%S.00"), utc.strftime("%d%m%y")
-    place = f"{_angle(where[0], 2, 'NS')},{_angle(where[1], 3, 'EW')}"
-    heading = "" if course is None else f"{course:.2f}"
-    satellites = ",".join(f"{n:02d}" for n in _SATELLITES[:used]) + "," * (12 - used)
-    return "".join(
-        [
-            sentence(f"GNRMC,{time},A,{place},{knots:.3f},{heading},{date},,,A"),
-            sentence(f"GNGGA,{time},{place},1,{used:02d},{hdop:.2f},{altitude_m:.1f},M,24.0,M,,"),
-            sentence(f"GNGSA,A,3,{satellites},{hdop * 1.7:.2f},{hdop:.2f},{hdop * 1.4:.2f}"),
-        ]
-    ).encode()
-
-
-def _no_fix(utc: datetime) -> bytes:
-    time, date = utc.strftime("%H%M%S.00"), utc.strftime("%d%m%y")
-    return "".join(
-        [
-            sentence(f"GNRMC,{time},V,,,,,,,{date},,,N"),
-            sentence(f"GNGGA,{time},,,,,0,00,99.99,,,,,,"),
-            sentence("GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99"),
-        ]
-    ).encode()
+__all__ = [
+    "MIRAFLORES",
+    "WALKING_M_S",
+    "Around",
+    "Canyon",
+    "Kind",
+    "Leg",
+    "Point",
+    "Walk",
+    "distance_m",
+    "metres_per_degree",
+    "offset",
+    "sentence",
+]
