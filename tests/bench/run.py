@@ -100,8 +100,9 @@ NOTES = {
     "receipts": (
         "Latency is from publishing to the receipt's arrival at the sender, through the broker, "
         "the database commit (SQLite, WAL, FULL) and back. mosquitto runs with `set_tcp_nodelay "
-        "true`, which is recommended. Each segment makes three feed events (positions, battery, "
-        "events), published to the same broker within the same processor time.\n\n"
+        "true`, which is recommended. Each segment makes two or three feed events (positions, "
+        "battery, in every other segment log events), published to the same broker within the "
+        "same processor time.\n\n"
     ),
 }
 

@@ -41,7 +41,8 @@ class LoadDevice:
         self._lat, self._lon = _PLACE
 
     def seal(self, count: int, entries: int) -> None:
-        """Make `count` more segments of `entries` entries: fixes, a battery and an event."""
+        """Make `count` more segments of `entries` entries: fixes, a battery, in every other an
+        event: about what a day of the demo has."""
         for _ in range(count):
             self.sealed.append(self._one(entries))
 
@@ -71,7 +72,7 @@ class LoadDevice:
     def _entry(self, number: int, index: int, entries: int) -> list[Any]:
         if index == entries - 2:
             return [track.BATTERY, number, self._ms, 3900, 81, 1]
-        if index == entries - 1 and entries > 1:
+        if index == entries - 1 and len(self.sealed) % 2:
             return [track.EVENT, number, self._ms, track.FIX_FOUND, None]
         self._ms += 15_000
         self._lat += self._random.randint(-1200, 1500)
