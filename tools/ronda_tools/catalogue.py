@@ -361,7 +361,7 @@ TEXTS: dict[str, Text] = {
     "show.correction": Text(
         "Corrección de la visita {visit} por {gestor}: {field} debe decir «{value}», porque: "
         "{reason}.",
-        "Correction of visit {visit} by {gestor}: {field} should say “{value}”, because: {reason}.",
+        "Correction of visit {visit} by {gestor}: {field} should be “{value}”, because: {reason}.",
     ),
     "show.promise": Text("Consta: {promise}.", "On record: {promise}."),
     "show.law": Text("Ley: no evaluada en el equipo.", "Law: not evaluated on the handheld."),

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ronda_gateway import pipeline
 from ronda_gateway.feed import VISIT, describe
 from ronda_gateway.keys import verify_digest
-from ronda_protocol import cbor, cose, fence, segment, track, visit
+from ronda_protocol import cbor, correction, cose, fence, segment, track, visit
 from ronda_protocol.bounds import WireError
 
 from ronda_tools import visit_words as words
@@ -46,6 +46,7 @@ class Report:
     answers: dict[str, Any] | None = None
     promise: dict[str, Any] | None = None
     entries: list[list[Any]] | None = None
+    correction: dict[str, Any] | None = None
     signature_verified: bool = False
 
     @property
@@ -172,6 +173,8 @@ def _check_body(report: Report, header: segment.Header, parts: dict[int, bytes])
                 number=numbers[0],
                 count=len(numbers),
             )
+        elif header.body == segment.CORRECTION_BODY:
+            _read_correction(report, header, parts)
         else:
             _read_track(report, header, parts, numbers)
     except (ValueError, IndexError) as error:
@@ -194,6 +197,15 @@ def _read_track(
         last=numbers[-1],
         count=len(numbers),
     )
+
+
+def _read_correction(report: Report, header: segment.Header, parts: dict[int, bytes]) -> None:
+    """A correction names the visit that it speaks of; the visit is evidence of its own."""
+    if segment.CORRECTION in parts:
+        found = correction.decode(parts[segment.CORRECTION])[1]
+        named = visit.visit_id(header.device, found["log_id"], found["seq"])
+        report.correction = {"visit_id": named, **found}
+        report.say("decode", True, "evidence.correction", visit=named)
 
 
 def _read_visit(report: Report, parts: dict[int, bytes]) -> None:

@@ -46,6 +46,8 @@ def sentences(report: Report) -> list[str]:
         told += _visit(report, report.evidence)
     if report.entries is not None:
         told += _entries(report.entries)
+    if report.correction is not None:
+        told.append(_correction(report.correction))
     told += [line(check) for check in report.checks]
     if not report.signature_verified:
         told.append(say("show.unverified"))
@@ -108,6 +110,23 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
     return told
 
 
+def _correction(found: dict[str, Any]) -> str:
+    """What a correction says; the original is in the visit's own evidence."""
+    value = found["value"]
+    if value is None:
+        value = "-"
+    elif found["field"] == "promise":
+        value = words.promise(value)
+    return say(
+        "show.correction",
+        visit=found["visit_id"],
+        gestor=found["gestor"] or "?",
+        field=found["field"],
+        value=str(value),
+        reason=found["reason"],
+    )
+
+
 def _entries(entries: Sequence[Sequence[Any]]) -> list[str]:
     counts = [
         (track.NAMES[kind], sum(entry[0] == kind for entry in entries))
@@ -152,6 +171,7 @@ def as_json(report: Report, content: bool = False) -> dict[str, object]:
         data["answers"] = report.answers
         data["promise"] = report.promise
         data["entries"] = _plain(report.entries)
+        data["correction"] = _plain(report.correction)
     return data
 
 

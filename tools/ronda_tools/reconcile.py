@@ -31,6 +31,8 @@ from ronda_protocol import segment, track
 from ronda_protocol.cbor import CborError
 
 ORDER = ("visit", "fix", "battery", "event")
+# Counted like the others where there are any: most days have none.
+SELDOM = ("correction",)
 _NUMBER_OF = {name: kind for kind, name in track.NAMES.items()}
 
 
@@ -106,7 +108,8 @@ def reconcile(
 
 def _count(entries: Iterable[Entry]) -> dict[str, int]:
     found = Counter(kind for kind, _ in {(e.kind, e.key) for e in entries})
-    return {name: found[_NUMBER_OF[name]] for name in ORDER}
+    told = {name: found[_NUMBER_OF[name]] for name in ORDER}
+    return told | {name: found[_NUMBER_OF[name]] for name in SELDOM if found[_NUMBER_OF[name]]}
 
 
 def _doubled(stored: list[Carried], sent: list[Carried]) -> tuple[int, list[str]]:
@@ -180,6 +183,9 @@ def from_event(event: Mapping[str, Any]) -> Carried | None:
     try:
         if "evidence" in data:
             sealed = base64.b64decode(data["evidence"], validate=True)
+            return Carried(str(event["id"]), content, from_segment(sealed).entries)
+        if "correction" in data:
+            sealed = base64.b64decode(data["correction"]["evidence"], validate=True)
             return Carried(str(event["id"]), content, from_segment(sealed).entries)
         make = _CANONICAL.get(str(event.get("type")))
         if make is None:
