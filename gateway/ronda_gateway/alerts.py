@@ -222,6 +222,30 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "enable it with `ronda fleet enable`; the handheld keeps what did not fit",
         ),
     ),
+    "pack_refused": (
+        "warning",
+        (
+            "el equipo rechazó el paquete {name} {version}: {why}",
+            "the handheld refused the pack {name} {version}: {why}",
+        ),
+        (
+            "signer, signature: compruebe el paquete de confianza del equipo. time, expired: "
+            "envíe otro. space, memory: se vuelve a intentar",
+            "signer, signature: check the handheld's trust pack. time, expired: send another. "
+            "space, memory: it is tried again",
+        ),
+    ),
+    "pack_unanswered": (
+        "warning",
+        (
+            "el paquete {name} {version} se envió varias veces y el equipo no respondió",
+            "the pack {name} {version} was sent several times and the handheld did not answer",
+        ),
+        (
+            "revise el equipo; para volver a intentarlo envíe el paquete otra vez",
+            "examine the handheld; to try again send the pack once more",
+        ),
+    ),
     "set_aside": (
         "alarm",
         (

@@ -9,10 +9,10 @@ from typing import Any
 
 from ronda_protocol import cbor, segment, track, visit
 
-from ronda_gateway import schema
+from ronda_gateway import deliveries, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.changes import Changes, alert, visit_id
-from ronda_gateway.feed import utc_offset
+from ronda_gateway.feed import quality_json, utc_offset
 from ronda_gateway.pipeline import Accepted
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
@@ -56,13 +56,15 @@ class Contents:
             kind, number, ms = entry[0], entry[1], entry[2]
             utc = None if offset is None else (ms + offset) // 1000
             if kind == track.FIX:
-                quality = None if entry[8] is None else json.dumps(entry[8])
+                quality = None if entry[8] is None else quality_json(entry[8])
                 fixes.append((key, seq, number, ms, utc, *entry[3:8], quality))
             elif kind == track.BATTERY:
                 work.rows(schema.batteries).append((key, seq, number, ms, utc, *entry[3:6]))
             else:
                 data = cbor.encode(entry[4])
                 work.rows(schema.events).append((key, seq, number, ms, utc, entry[3], data))
+                if entry[3] == track.PACK:
+                    deliveries.decided(work, accepted.device.id, entry[4], at)
                 if entry[3] == track.LOST:
                     self._declared_lost(accepted, number, entry[4], at)
         work.publish(*self._work.feed.entries(accepted, at))

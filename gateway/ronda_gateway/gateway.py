@@ -14,6 +14,7 @@ import structlog
 
 from ronda_gateway import check, keys, lock
 from ronda_gateway.clock import Clock, SystemClock
+from ronda_gateway.downlink import Downlinks
 from ronda_gateway.embedded import EmbeddedBroker
 from ronda_gateway.feed import Feed
 from ronda_gateway.ingest import Ingest
@@ -87,7 +88,12 @@ class Gateway:
         self._recorder = Recorder(store, settings, signer, self._clock, feed)
         self._outbox = Outbox(settings, store, feed, self._clock, on_feed)
         self._ingest = Ingest(
-            settings, self._recorder, self._clock, on_broker, committed=self._outbox.notify
+            settings,
+            self._recorder,
+            self._clock,
+            on_broker,
+            committed=self._outbox.notify,
+            downlinks=Downlinks(store, signer, self._clock, feed),
         )
         self._ended.clear()
         self._outbox.start()

@@ -16,6 +16,7 @@ import paho.mqtt.client as mqtt
 import structlog
 
 from ronda_gateway.clock import Clock
+from ronda_gateway.downlink import Downlinks
 from ronda_gateway.link import Link
 from ronda_gateway.pipeline import Message
 from ronda_gateway.recorder import Downlink, Recorder, StoreDown
@@ -48,11 +49,13 @@ class Ingest:
         credentials: tuple[str, str] | None,
         *,
         committed: Callable[[], None],
+        downlinks: Downlinks,
     ) -> None:
         self._settings = settings
         self._recorder = recorder
         self._clock = clock
         self._committed = committed
+        self._downlinks = downlinks
         self._up = f"{settings.topic_root}/up/"
         self._state = f"{settings.topic_root}/state/"
         self._queue: queue.Queue[_Arrived] = queue.Queue(settings.ingest.queue)
@@ -107,6 +110,7 @@ class Ingest:
         if topic.startswith(self._state):
             # Never queued: only a device's last word counts, and a flood of them delays nothing.
             self._recorder.presence.heard(topic.removeprefix(self._state), bytes(packet.payload))
+            self._downlinks.heard(topic.removeprefix(self._state), bytes(packet.payload))
             if packet.qos:
                 client.ack(packet.mid, packet.qos)
             return
@@ -190,6 +194,8 @@ class Ingest:
                     if receipts:
                         self._committed()
                     self._send(receipts)
+                    if self.link.client is not None:
+                        self._send(self._downlinks.turn())
             if now - self._kept_house >= _HOUSE_S:
                 self._kept_house = now
                 self._recorder.keep_house()

@@ -49,3 +49,19 @@ def cases_pack(  # noqa: PLR0917
     version = pack.next_version(last_version, now)
     manifest = pack.Manifest(pack.CASES, scope, "cases", version, max(0, now - _DAY), expires_at)
     return pack.seal(manifest, body, signer)
+
+
+def config_pack(
+    signer: Signer,
+    scope: str,
+    values: dict[str, int],
+    now: int,
+    until: int,
+    *,
+    last_version: int = 0,
+) -> bytes:
+    """Settings for a device or "site", by the names of bodies.CONFIG; valid until `until`."""
+    body = pack.encode_config(values)
+    version = pack.next_version(last_version, now)
+    manifest = pack.Manifest(pack.CONFIG, scope, "config", version, max(0, now - _DAY), until)
+    return pack.seal(manifest, body, signer)

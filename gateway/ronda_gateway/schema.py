@@ -252,3 +252,32 @@ outbox = sa.Table(
     sqlite_autoincrement=True,
 )
 sa.Index("ix_outbox_waiting", outbox.c.destination, outbox.c.state, outbox.c.id)
+
+packs = sa.Table(
+    "packs",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("type", sa.SmallInteger, nullable=False, comment="pack type"),
+    sa.Column("scope", sa.String(24), nullable=False, comment="device id or site"),
+    sa.Column("name", sa.String(32), nullable=False),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("draft", sa.Text, comment="JSON, until it is signed"),
+    sa.Column("version", sa.BigInteger, comment="null until it is signed"),
+    sa.Column("mark", sa.LargeBinary(8), comment="of the manifest hash"),
+    sa.Column("raw", sa.LargeBinary, comment="the pack file"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column(
+        "pack", sa.BigInteger, sa.ForeignKey("packs.id"), primary_key=True, autoincrement=False
+    ),
+    sa.Column("device", sa.String(24), sa.ForeignKey("devices.id"), primary_key=True, index=True),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("reason", sa.String(32), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("sent_at", sa.BigInteger),
+    sa.Column("decided_at", sa.BigInteger),
+)
+sa.Index("ix_deliveries_state", deliveries.c.state)

@@ -22,6 +22,7 @@ COMMANDS = {
     "gateway": "ronda_tools.cli_gateway",
     "handheld": "ronda_tools.cli_handheld",
     "fleet": "ronda_tools.cli_fleet",
+    "cases": "ronda_tools.cli_cases",
     "feed": "ronda_tools.cli_feed",
     "evidence": "ronda_tools.cli_evidence",
     "bench": "ronda_tools.cli_bench",

@@ -1,0 +1,192 @@
+"""Packs on their way: queued, signed by the gateway's clock, sent to who is there, tracked."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import NOW, Bench
+from desk_device import DeskDevice
+from ronda_gateway import deliveries, downlink, keys
+from ronda_gateway.downlink import Downlinks
+from ronda_gateway.feed import Feed
+from ronda_gateway.recorder import Downlink
+from ronda_gateway.wording import SetupError
+from ronda_protocol import chunk, cose, pack, track
+
+HERE = b'{"online":true,"seq":1,"unsent":0}'
+
+
+def a_case(i: int) -> dict[str, Any]:
+    place = [1, 1, 0, -121200000 + i, -770300000, 300]
+    case: dict[str, Any] = {"case_id": f"C-{i}", "portfolio": "banco-a", "creditor": "andino"}
+    return case | {"place": place, "order": i, "currency": "PEN"}
+
+
+class Sending:
+    """A bench with a device that is there, and what goes down to it."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bench = bench
+        self.device: DeskDevice = bench.device()
+        self.wall = 1000.0
+        monkeypatch.setattr(downlink.time, "monotonic", lambda: self.wall)
+        self.links = self.gateway()
+
+    def gateway(self) -> Downlinks:
+        """As after a start of the gateway."""
+        feed = Feed(self.bench.settings.topic_root)
+        return Downlinks(self.bench.store, self.bench.signer, self.bench.clock, feed)
+
+    def push(self, count: int = 3) -> int:
+        cases = [a_case(i) for i in range(count)]
+        return deliveries.queue_cases(self.bench.store, "desk-01", "r1", cases, 86400, NOW)
+
+    def state(self, number: int) -> tuple[str, str, int]:
+        found = next(d for d in deliveries.listing(self.bench.store) if d.pack == number)
+        return found.state, found.reason, found.attempts
+
+    def answer(self, manifest: bytes, applied: int, reason: str = "") -> None:
+        """The handheld's signed event."""
+        sign1 = cose.parse(manifest)
+        found = pack.Manifest.parse(sign1.payload)
+        mark = pack.manifest_hash(sign1)[:8]
+        data = [found.pack_type, found.name, found.version, applied, reason, mark]
+        entries = self.device.entries(1, 0, 0)
+        number = self.device.next_numbers(1)[0]
+        entries.append([track.EVENT, number, entries[-1][2], track.PACK, data])
+        self.bench.send("desk-01", self.device.seal_track(entries))
+
+
+@pytest.fixture
+def sending(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Sending:
+    return Sending(bench, monkeypatch)
+
+
+def body_of(found: list[Downlink]) -> bytes:
+    """A body put together from the chunks of a sending."""
+    whole = b""
+    name = pack.manifest_hash(cose.parse(found[0].payload))
+    for message in found[1:]:
+        mark, at, data = chunk.decode(message.payload)
+        assert mark == name and at == len(whole) and len(message.payload) <= 4096
+        whole += data
+    return whole
+
+
+def test_a_pack_goes_out_when_the_handheld_is_there(sending: Sending) -> None:
+    number = sending.push(60)
+    assert sending.links.turn() == [] and sending.state(number) == ("waiting", "", 0)
+    sending.links.heard("desk-01", HERE)
+    found = sending.links.turn()
+    assert sending.state(number) == ("sent", "", 1)
+    assert {message.device for message in found} == {"desk-01"} and len(found) > 2
+    sign1 = cose.parse(found[0].payload)
+    manifest = pack.Manifest.parse(sign1.payload)
+    assert cose.verify(sign1, sending.bench.signer.public, keys.verify_digest)
+    assert (manifest.scope, manifest.name, manifest.version) == ("desk-01", "cases", NOW)
+    round_id, as_of, expires, cases = pack.decode_cases(body_of(found))
+    assert (round_id, as_of, expires, len(cases)) == ("r1", NOW, NOW + 86400, 60)
+    assert sending.links.turn() == []
+    sending.answer(found[0].payload, 1)
+    assert sending.state(number) == ("applied", "", 1)
+    sending.wall += 10_000
+    assert sending.links.turn() == [] and sending.bench.alerts() == []
+
+
+def test_again_less_and_less_often_and_then_an_alert(sending: Sending) -> None:
+    number = sending.push()
+    sending.links.heard("desk-01", HERE)
+    waits: list[float] = []
+    before = sending.wall
+    for _ in range(20_000):
+        if sending.links.turn():
+            waits.append(sending.wall - before)
+            before = sending.wall
+        sending.wall += 1
+    assert len(waits) == downlink.ATTEMPTS and waits[1:] == sorted(waits[1:])
+    assert 30 <= waits[1] <= 31 and waits[-1] <= 3601
+    assert sending.state(number)[0] == "unanswered"
+    assert sending.bench.alerts() == ["pack_unanswered"]
+    # A new one replaces it.
+    later = sending.push()
+    assert sending.links.turn() and sending.state(later)[0] == "sent"
+    assert sending.state(number)[0] == "replaced"
+
+
+def test_from_where_the_handheld_asks(sending: Sending) -> None:
+    sending.push(60)
+    sending.links.heard("desk-01", HERE)
+    first = sending.links.turn()
+    mark = pack.manifest_hash(cose.parse(first[0].payload))[:8].hex()
+    said = {"online": True, "seq": 1, "unsent": 0, "pack": mark, "at": 2048}
+    sending.links.heard("desk-01", json.dumps(said).encode())
+    again = sending.links.turn()
+    assert [m.payload for m in again] == [first[0].payload, *[m.payload for m in first[2:]]]
+    for wrong in ({"pack": "00" * 8, "at": 0}, {"pack": 7, "at": 0}, {"pack": mark, "at": "x"}):
+        sending.links.heard("desk-01", json.dumps({**said, **wrong}).encode())
+        assert sending.links.turn() == []
+    for noise in (b"", b"{", b"[]", b"\xff", b"[" * 5000, b'"x"'):
+        sending.links.heard("desk-01", noise)
+        assert sending.links.turn() == []
+    sending.links.heard("desk-01", b'{"online":false}')
+    sending.wall += 10_000
+    assert sending.links.turn() == []
+
+
+def test_a_refusal_is_kept_with_its_reason(sending: Sending) -> None:
+    number = sending.push()
+    sending.links.heard("desk-01", HERE)
+    found = sending.links.turn()
+    sending.answer(found[0].payload, 0, "space")  # it may have room the next time
+    assert sending.state(number)[:2] == ("sent", "space")
+    sending.answer(found[0].payload, 0, "signer")
+    assert sending.state(number)[:2] == ("refused", "signer")
+    assert sending.bench.alerts() == ["pack_refused"]
+    sending.wall += 10_000
+    assert sending.links.turn() == []
+    # What is refused and applied all the same is applied; nobody else's word counts.
+    other = sending.bench.device("desk-02")
+    sending.device, mine = other, sending.device
+    entries = other.entries(1, 0, 0)
+    entries.append(
+        [track.EVENT, other.next_numbers(1)[0], entries[-1][2], track.PACK, [2, "cases"]]
+    )
+    sending.bench.send("desk-02", other.seal_track(entries))
+    sending.device = mine
+    assert sending.state(number)[:2] == ("refused", "signer")
+
+
+def test_versions_go_up_whatever_the_clock_says(sending: Sending) -> None:
+    sending.links.heard("desk-01", HERE)
+    versions: list[int] = []
+    for _ in range(3):
+        sending.push()
+        found = sending.links.turn()
+        versions.append(pack.Manifest.parse(cose.parse(found[0].payload).payload).version)
+        sending.bench.clock.unix -= 100
+    assert versions == [NOW, NOW + 1, NOW + 2]
+    states = [one.state for one in deliveries.listing(sending.bench.store)]
+    assert states == ["sent", "replaced", "replaced"]
+    # A restarted gateway goes on with what was not decided.
+    again = sending.gateway()
+    again.heard("desk-01", HERE)
+    assert len(again.turn()) == 2
+
+
+def test_what_no_handheld_takes_is_not_queued(sending: Sending) -> None:
+    store = sending.bench.store
+    queue: Callable[..., int] = deliveries.queue_cases
+    with pytest.raises(pack.PackError):
+        queue(store, "desk-01", "r1", [a_case(1), a_case(1)], 60, NOW)
+    with pytest.raises(pack.PackError):
+        queue(store, "desk-01", "", [], 60, NOW)
+    with pytest.raises(SetupError):
+        queue(store, "nobody", "r1", [], 60, NOW)
+    with pytest.raises(pack.PackError):
+        deliveries.queue_config(store, "desk-01", {"sample_s": 0}, 60, NOW)
+    assert deliveries.listing(store) == []
+    deliveries.queue_config(store, "desk-01", {"sample_s": 30}, 60, NOW)
+    sending.links.heard("desk-01", HERE)
+    found = sending.links.turn()
+    assert pack.decode_config(body_of(found)) == {4: 30}
