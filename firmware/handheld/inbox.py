@@ -35,7 +35,7 @@ def begin(sync, data):
     coming, now = sync.coming, sync.board.link_ms()
     if coming:
         if coming[0] == name:  # a cut may have come between its last chunk and the end
-            return "repeat" if coming[1] < coming[2] else _finish(sync)
+            return "repeat" if coming[1] < coming[2] else "whole"
         if sync.board.ticks_diff(now, coming[3]) < _STALE_MS:
             return "busy"
     row = packs.row_of(sign1, manifest)
@@ -60,7 +60,7 @@ def begin(sync, data):
         return _tell(sync, row, "space")
     sync.want = None
     sync.coming = [name, 0, manifest.length, now]
-    return None if manifest.length else _finish(sync)
+    return None if manifest.length else "whole"
 
 
 def more(sync, data):
@@ -82,15 +82,16 @@ def more(sync, data):
         with open(sync.board.storage + "/packs/coming", "ab") as f:
             f.write(part)
     except OSError:
-        return _finish(sync, "space")
+        return finish(sync, "space")
     coming[1] += len(part)
     coming[3] = sync.board.link_ms()
     sync.want = None
-    return _finish(sync) if coming[1] == coming[2] else None
+    return "whole" if coming[1] == coming[2] else None
 
 
-def _finish(sync, code=None):
-    """All of a pack is there, or no more of it can come."""
+def finish(sync, code=None):
+    """All of a pack is there ("whole": the Sync calls this, the message out of the heap), or no
+    more of it can come."""
     from handheld import packs
 
     board = sync.board

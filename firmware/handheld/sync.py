@@ -291,6 +291,9 @@ class Sync:
             code = self._take(payload) if topic == self._down else "topic"
         except ValueError as error:
             code = getattr(error, "code", "value")
+        if code == "whole":
+            payload = None
+            code = self._seldom("finish")
         forget("ronda_protocol.receipt")  # a few a quarter of an hour: not worth the heap
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1

@@ -1,4 +1,4 @@
-"""`ronda cases push` on real parts: broker, gateway, the firmware; an open visit stays as it is."""
+"""`ronda cases push` on real parts: broker, gateway, firmware. An open visit stays as it is."""
 
 import json
 import time
@@ -61,7 +61,7 @@ def test_a_new_set_reaches_a_handheld_at_work(folder: Path) -> None:
         with Gateway(made.settings, clock=conductor) as gateway:
             assert gateway.wait_connected(60)
             handheld = conductor.add(
-                Handheld(DEVICE, Vm(storage, heap="256k"), nmea=walk.nmea(), script=gestor(pushed))
+                Handheld(DEVICE, Vm(storage), nmea=walk.nmea(), script=gestor(pushed))
             )
             conductor.run(90_000)
             path = folder / "cases.json"
