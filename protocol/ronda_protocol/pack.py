@@ -186,9 +186,15 @@ def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
     """(round id, as of, expires at, cases) of a cases pack's body; case ids are distinct.
 
     A handheld reads them one by one instead: rounds.read_cases."""
-    import io
+    left = memoryview(body)
 
-    found = rounds.read_cases(io.BytesIO(body).read, len(body))
+    def read(count: int) -> bytes:
+        nonlocal left
+        piece = bytes(left[:count])
+        left = left[count:]
+        return piece
+
+    found = rounds.read_cases(read, len(body))
     head = next(found)
     return head[0], head[1], head[2], list(found)
 
