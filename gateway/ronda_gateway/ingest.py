@@ -100,7 +100,9 @@ class Ingest:
         client.on_message = self._on_message
 
     def _subscribe(self, client: mqtt.Client) -> None:
-        client.subscribe([(f"{self._up}+", 1), (f"{self._state}+", 1)])
+        # States at QoS 0: they are not acknowledged, and iotcore drops a client whose PUBACKs
+        # overtake those of segments that wait for their commit.
+        client.subscribe([(f"{self._up}+", 1), (f"{self._state}+", 0)])
 
     def _on_message(self, client: mqtt.Client, _data: Any, packet: mqtt.MQTTMessage) -> None:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feed_schemas import problems
 from ronda_gateway.keys import load_public
 from ronda_tools.broker import Broker, port_taken
 from ronda_tools.cli import build
@@ -168,6 +169,17 @@ def test_no_payload_tells_more_than_it_should(ran: Ran) -> None:
         if event["type"] != "ronda.visit":
             text = json.dumps(event)
             assert "andino" not in text and "titular" not in text, text
+
+
+def test_every_message_of_the_day_is_what_its_schema_says(ran: Ran) -> None:
+    assert {event["type"] for event in ran.events} >= {
+        "ronda.visit",
+        "ronda.positions",
+        "ronda.battery",
+        "ronda.events",
+    }
+    for event in ran.events:
+        assert problems(event) == [], event["id"]
 
 
 def test_bad_options_are_refused_at_once(tmp_path: Path) -> None:
