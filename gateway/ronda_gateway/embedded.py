@@ -17,12 +17,27 @@ _READY_S = 15.0
 # The child is the broker and nothing else. It ends when its stdin closes, so also when the parent
 # is killed; -P keeps the working directory off its path.
 _CHILD = """
-import os, sys, threading
+import os, socket, sys, threading, time
 from iotcore import IotCoreBroker
 def end():
     sys.stdin.buffer.read()
     os._exit(0)
+def nodelay():
+    # The broker does not ask for it, and a receipt then waits 40 ms for the ACK of the PUBACK
+    # before it. Accepted sockets inherit it from the listening one.
+    done = False
+    while not done:
+        time.sleep(0.01)
+        for name in os.listdir("/dev/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                        done = True
+            except OSError:
+                pass
 threading.Thread(target=end, daemon=True).start()
+threading.Thread(target=nodelay, daemon=True).start()
 listen, port, size = sys.argv[1:]
 IotCoreBroker(listen=listen, port=int(port), max_payload_size=int(size)).run_forever()
 """
