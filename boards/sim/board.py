@@ -157,7 +157,7 @@ class Board:
     storage = "/flash"
 
     def __init__(self, folder):
-        self._ms = 0
+        self.ms = 0
         self._sleepers = core.TaskQueue()
         self._outstanding = 0
         self._settled = asyncio.Event()
@@ -193,7 +193,7 @@ class Board:
 
     def ticks_ms(self):
         """Device milliseconds, wrapping at 2^30."""
-        return (_TICKS_START + self._ms) & _TICKS_MASK
+        return (_TICKS_START + self.ms) & _TICKS_MASK
 
     def ticks_diff(self, new, old):
         """new - old across the wrap."""
@@ -205,7 +205,7 @@ class Board:
             await asyncio.sleep_ms(0)
             return
         core.cur_task.data = self._sleepers
-        self._sleepers.push(core.cur_task, self._ms + ms)
+        self._sleepers.push(core.cur_task, self.ms + ms)
         await parked()
 
     def link_ms(self):
@@ -243,7 +243,7 @@ class Board:
         """A line for whoever watches."""
         told = dict(fields)
         told["t"] = name
-        told["ms"] = self._ms
+        told["ms"] = self.ms
         self._say("T", told)
 
     async def finished(self):
@@ -258,7 +258,7 @@ class Board:
         if self._measure:
             self._measure.report(report)
         report["uart_overrun"] = self._overrun
-        report["ms"] = self._ms
+        report["ms"] = self.ms
         vfs.umount("/flash")
         self._say("R", report)
         sys.exit(0)
@@ -297,10 +297,10 @@ class Board:
             head = sleepers.peek()
             if head is None or head.ph_key > ms:
                 break
-            self._ms = head.ph_key
+            self.ms = head.ph_key
             core._task_queue.push(sleepers.pop())
             await self._quiet()
-        self._ms = ms
+        self.ms = ms
         gps = self.gps
         gps.begin(count)
         while gps.fill(stdin):
@@ -334,7 +334,7 @@ class Board:
                 self._grants += 1
                 if self._grants % _HEAP_EVERY == 1:
                     self._look_at_heap()
-                sys.stdout.write("@D %d\n" % self._ms)
+                sys.stdout.write("@D %d\n" % self.ms)
             elif kind == 73:  # I <json>
                 intent = json.loads(line[2:])
                 self.intents.put(intent["intent"], intent.get("args") or {})

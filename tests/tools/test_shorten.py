@@ -57,6 +57,15 @@ def test_what_others_use_or_a_string_names_stays() -> None:
     assert "{self._told()}" in short["one"] and "def _told" in short["one"]
 
 
+def test_another_objects_attribute_stays() -> None:
+    """Whose class it is cannot be told from the text, so it must be one name in both files."""
+    owner = "class A:\n    def __init__(self):\n        self._peak = 1\n"
+    user = "class B:\n    def see(self, a):\n        a._peak = 2\n        self._peak = a._peak\n"
+    short = shorten({"owner": owner, "user": user})
+    assert "self._peak" in short["owner"]
+    assert "a._peak = 2" in short["user"] and "self._peak = a._peak" in short["user"]
+
+
 def test_the_device_keeps_its_lines_and_its_public_names() -> None:
     sources = {name: path.read_text() for name, path in vm.sources("sim").items()}
     for name, text in shorten(sources).items():

@@ -26,6 +26,9 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     for module, tree in trees.items():
         foreign |= _used(tree) - owned[module]
         foreign |= _imported(tree)
+        # Of another object's attribute nobody can tell from the text whose class it is.
+        others = [names for name, names in owned.items() if name != module]
+        foreign |= _reached(tree) & set[str]().union(*others)
     return {
         module: _renamed(source, owned[module] - foreign) for module, source in sources.items()
     }
@@ -43,9 +46,26 @@ def _defined(tree: ast.AST) -> set[str]:
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and _is_self(node.value)
+        ):
             found.add(node.attr)
     return {name for name in found if _private(name)}
+
+
+def _is_self(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _reached(tree: ast.AST) -> set[str]:
+    """Private attributes of something else than `self`."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _private(node.attr) and not _is_self(node.value)
+    }
 
 
 def _used(tree: ast.AST) -> set[str]:

