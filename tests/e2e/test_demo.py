@@ -118,6 +118,10 @@ def test_the_day_holds_what_it_promises(ran: Ran) -> None:
     assert market["opened"] == "inside" and market["verdicts"]["fence"]["own_agrees"]
     assert market["dwell"]["before_s"] >= 5 and market["dwell"]["during_s"] > 200
     assert ran.visit("C-1008")["opened"] == "address_to_confirm"
+    inside = ran.visit("C-1010")
+    assert inside["opened"] == "inside" and inside["verdicts"]["fence"]["gateway"] == "inside"
+    assert inside["verdicts"]["fence_at_close"]["reason"] == "no_fix"
+    assert inside["verdicts"]["overall"] == "unverified"
 
 
 def test_the_dead_zone_kept_two_visits_on_the_handheld(ran: Ran) -> None:

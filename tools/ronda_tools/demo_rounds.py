@@ -196,7 +196,8 @@ def miraflores() -> Day:
     way.visit((14, 20), spot["bellavista"], 300, _BANK, ("ya_pago", paid), corners=market)
     disputed = {"quien": "titular", "disputa": "monto"}
     last = offset(spot["tarata"], -60.0, 45.0)
-    way.visit((15, 30), last, 420, _SAVINGS, ("disputa", disputed), ask_fix=True)
+    # Checked in at the door, then asked inside, where it is closed without a fix.
+    way.visit((15, 30), last, 420, _SAVINGS, ("disputa", disputed), ask_fix=True, enters=True)
     way.go(spot["parque"])
     return way.day(
         Battery([(0, 4150), (clock(11, 0), 3930), (clock(15, 0), 3740), (END_MS, 3650)]),
