@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup run test test-all lint bench clean
+.PHONY: help setup run test test-all lint bench picture clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ lint: setup ## ruff and pyright
 
 bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for one of them)
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+picture: setup ## the README's picture of the demo: docs/img/demo.svg
+	mkdir -p docs/img
+	$(BIN)/ronda demo --picture docs/img/demo.svg
 
 clean: ## remove .venv and what was built
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

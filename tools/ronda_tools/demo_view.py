@@ -4,6 +4,7 @@
 that the same page is drawn live, tested, and exported as a picture.
 """
 
+import re
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -326,11 +327,12 @@ def _put(picture: list[Text], column: int, row: int, letter: str, style: str) ->
 
 
 def export_svg(board: Board, path: Path, width: int = 130, height: int = 36) -> None:
-    """Write the page as a picture."""
+    """Write the page as a picture (SVG) that names no other address."""
     with path.open("w") as nowhere:
         console = Console(
             record=True, width=width, height=height, file=nowhere, force_terminal=True
         )
         console.print(render(board, width, height))
         picture = console.export_svg(title="ronda demo")
-    path.write_text(picture)
+    # Without the fonts that it would fetch from elsewhere: any monospace one does.
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))
