@@ -85,7 +85,7 @@ class Detectors:
 
     def _stirs(self, p):
         return (
-            p.speed
+            p.speed != 0  # not told is not zero
             or p.lat != self._lat
             or p.lon != self._lon
             or p.hdop != self._hdop

@@ -153,13 +153,18 @@ def admit(visits, case_id):
 
 
 def _waited(visits, case_id, verdict, ms):
-    """Seconds since the first try at this case, while there is no fix at all."""
+    """Seconds since the first try at this case, while there is no fix at all.
+
+    Who comes back after a pause longer than that between two attempts begins to wait anew.
+    """
     if verdict[4] != fence.NO_FIX:
         visits.tried = None
         return 0
-    if not visits.tried or visits.tried[0] != case_id:
-        visits.tried = (case_id, ms)
-    return (ms - visits.tried[1]) // 1000
+    tried = visits.tried
+    if not tried or tried[0] != case_id or ms - tried[2] > visits.repeat_s * 1000:
+        tried = (case_id, ms, ms)
+    visits.tried = (case_id, tried[1], ms)
+    return (ms - tried[1]) // 1000
 
 
 def watch(visits, case, fixes):

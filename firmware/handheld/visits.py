@@ -40,7 +40,7 @@ class Visits:
         self.records = 0
         self.refused = None  # evidence fields of refused attempts not yet sealed
         self.refused_ms = 0
-        self.tried = None  # (case id, ms) of the first try without any fix
+        self.tried = None  # (case id, ms of the first try without any fix, of the last)
         self.stay = None  # (case id, place, fence.Dwell) since the first try at a case
         self.portal = None  # (stamp, fixes, case id or None, dwell): see portal.py
 

@@ -142,6 +142,9 @@ def test_frozen():
     for said in ({"hdop": "1.3"}, {"sats": "09"}, {"high": "103.5"}, {"speed": "0.01"}):
         assert r.second(**said) == 0, said
         assert r.second(60, **said) & ~track.FROZEN == 0, said
+    # A speed that is not told is not zero.
+    r.second(5, speed="0.01")
+    assert r.second(90, speed="") & track.FROZEN == 0
     r.second(70, speed="0.00")
     r.north += 3
     assert r.second(speed="0.00") == 0

@@ -238,6 +238,9 @@ def test_without_a_fix_it_waits_then_asks():
     assert day.do("check_in", case_id="caso-0", acknowledge=True)["remaining_s"] == 70
     assert day.do("check_in", case_id="caso-1")["remaining_s"] == 120
     assert day.do("check_in", case_id="caso-0")["remaining_s"] == 120
+    # Two hours later it is another visit to that door: the waiting begins anew.
+    day.clock.now += 7200000
+    assert day.do("check_in", case_id="caso-0")["remaining_s"] == 120
     day.clock.now += 120000
     assert day.do("check_in", case_id="caso-0")["code"] == "ask_unconfirmed"
     assert day.do("check_in", case_id="caso-0", acknowledge="yes")["code"] == "ask_unconfirmed"
