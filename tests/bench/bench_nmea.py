@@ -19,7 +19,7 @@ def measure(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "walk.nmea"
         log.write_bytes(b"".join(said))
-        found = in_vm("bench_nmea", log, 1 if quick else 7, heap="640k")
+        found = in_vm("bench_nmea", log, 1 if quick else 25, heap="640k")
     return [
         Figure("sentences a second", found["per_second"], "", "≥ 50,000"),
         Figure(

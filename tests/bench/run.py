@@ -26,7 +26,9 @@ _INTRO = """\
 # Benchmarks
 
 Made by `make bench`; one bench by the command under its heading. Nothing here is a test: figures
-belong to the machine and the moment they were taken. Targets are the design's.
+belong to the machine and the moment they were taken. Targets are the design's. The load under each
+table was there before the bench began, from other work on the same cores: above some tenths a core
+times are worse than the machine's own, latencies most of all. Bytes, counts and heap do not mind.
 
 """
 
