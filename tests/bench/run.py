@@ -26,14 +26,15 @@ _INTRO = """\
 # Benchmarks
 
 Made by `make bench`; one bench by the command under its heading. Nothing here is a test: figures
-belong to the machine and the moment they were taken. Targets are the design's. The load under each
-table was there before the bench began, from other work on the same cores: above some tenths a core
-times are worse than the machine's own, latencies most of all. Bytes, counts and heap do not mind.
-`ronda bench load` puts the same load on a scratch gateway, or with `--broker` on any MQTT consumer.
+belong to the machine and the moment they were taken. Targets are the design's. The load under
+each table was there before the bench began, from other work on the same cores: above some tenths
+a core times are worse than the machine's own, latencies most of all. Bytes, counts and heap do not
+mind. `ronda bench load` puts the same load on a scratch gateway, or with `--broker` on any MQTT
+consumer.
 
-What misses its target says so here: the gateway's processor time. Of a segment's, the signature is
-what cannot be saved; at 300 segments/s most of the rest is one commit for every one or two segments
-(SQLite, FULL), which groups share under load, and paho's work on each message in and out.
+What misses its target says so here: the gateway's processor time. Of a segment's, the signature
+is what cannot be saved; at 300 segments/s most of the rest is one commit for every one or two
+segments (SQLite, FULL), which groups share under load, and paho's work on each message in and out.
 
 """
 
