@@ -634,6 +634,12 @@ TEXTS: dict[str, Text] = {
         "Para ver lo que ve la central, en otra terminal:  ronda feed tail --broker {url}",
         "To see what the back office sees, in another terminal:  ronda feed tail --broker {url}",
     ),
+    "demo.push": Text(
+        "Para enviar otros casos al equipo:  ronda cases push CASOS.json --device demo-01"
+        " --config {config}",
+        "To send the handheld other cases:  ronda cases push CASES.json --device demo-01"
+        " --config {config}",
+    ),
     "demo.speed_is": Text(
         "Un segundo aquí son hasta {speed} allí. Ctrl-C termina.",
         "One second here is up to {speed} there. Ctrl-C ends.",

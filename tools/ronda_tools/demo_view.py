@@ -172,6 +172,9 @@ def _head(scene: Scene, now: int, width: int) -> list[RenderableType]:
         tail = Text(no_wrap=True, overflow="ellipsis", style="dim")
         tail.append(f" ronda feed tail --broker {scene.url}   Ctrl-C {say('view.ends')}")
         rows.append(tail)
+    if scene.speed and width >= 118:
+        push = f" ronda cases push FILE --device demo-01 --config {scene.config}"
+        rows.append(Text(push, no_wrap=True, overflow="ellipsis", style="dim"))
     return rows
 
 

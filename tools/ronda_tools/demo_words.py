@@ -63,6 +63,8 @@ class Narrator:
             self._line(say("demo.started", url=scene.url))
             self._line(say("demo.follow", url=scene.url))
             if scene.speed:
+                self._line(say("demo.push", config=str(scene.config)))
+            if scene.speed:
                 self._line(say("demo.speed_is", speed=f"{scene.speed:g} s"))
 
     def _tell(self, text: str, at_ms: int | None = None, about: Round | None = None) -> None:
