@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from ronda_gateway import keys
-from ronda_protocol import correction, cose, fence, segment, track, visit
+from ronda_protocol import correction, cose, fence, reading, segment, track, visit
 
 MIRAFLORES = (-121191427, -770349046)
 """A door in Lima, in units of 1e-7 degrees."""
@@ -158,14 +158,14 @@ class DeskDevice:
 
 def withhold(raw: bytes, *numbers: int) -> bytes:
     """A sealed segment without some of its parts."""
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     left = {n: part for n, part in sealed.parts.items() if n not in numbers}
     return segment.assemble(sealed.signed, left)
 
 
 def forged(raw: bytes) -> bytes:
     """The same segment with one bit of its signature changed."""
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     at = raw.index(sealed.sign1.signature) + 5
     return raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
 

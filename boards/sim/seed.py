@@ -9,7 +9,7 @@ import sys
 
 import board
 import vfs
-from handheld import provision
+from handheld import provision, recovery
 from handheld.volumes import Chain
 from ronda_protocol import cbor, segment
 
@@ -64,7 +64,7 @@ def do_visits(the_board, wanted):
     """Write the sealed visits of a log, after a seq, to a host's file, each a line of hex."""
     folder = the_board.storage + "/log/" + wanted["log"]
     chain = Chain(folder, bytes.fromhex(wanted["log"]), None)
-    chain.scan()
+    recovery.scan(chain)
     count = 0
     with open(wanted["to"], "wb") as out:
         for seq in range(wanted["after"] + 1, chain.head + 1):

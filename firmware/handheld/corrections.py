@@ -3,7 +3,7 @@
 The visit stays as it was sealed. Loaded for one intent and dropped after it, as intents is.
 """
 
-from ronda_protocol import bounds, cbor, correction, segment, visit
+from ronda_protocol import bounds, cbor, correction, reading, segment, visit
 
 from handheld import questionnaire
 
@@ -73,9 +73,9 @@ def _evidence(chain, seq):
     """What a sealed visit says, or None when it is none or cannot be read."""
     data = chain and chain.read(seq)
     try:
-        found = data and segment.parse(data)
+        found = data and reading.parse(data)
         if found and found.header.body == segment.VISIT_BODY:
-            return visit.decode_evidence(found.parts[segment.EVIDENCE])
+            return reading.decode_evidence(found.parts[segment.EVIDENCE])
     except (ValueError, KeyError):
         pass
     return None

@@ -10,7 +10,7 @@ import hashlib
 import os
 
 from micropython import const
-from ronda_protocol import cbor, cose, p256, pack, track
+from ronda_protocol import bodies, cbor, cose, p256, pack, track
 
 _HEAD = const(1024)
 _KINDS = (pack.TRUST, pack.CASES, pack.CONFIG)
@@ -168,7 +168,7 @@ def load(trust, clock, kind, path=None):
             else:
                 authenticate(trust, clock, sign1, manifest)
                 if kind == pack.CONFIG:
-                    value = pack.decode_config(_body(f, at, manifest))
+                    value = bodies.decode_config(_body(f, at, manifest))
                 else:
                     value = _cases(clock, path, at, manifest)
     except OSError:
@@ -187,7 +187,7 @@ def _body(f, at, manifest):
 
 
 def _trust(trust, sign1, manifest, body):
-    root, keys = pack.decode_trust(body)
+    root, keys = bodies.decode_trust(body)
     if cose.thumbprint(root) != trust.board.nv.get("root"):
         raise pack.PackError("root")
     if not cose.verify(sign1, root, p256.verify):

@@ -7,13 +7,17 @@ module afterwards, and it is read again should the flash ever refuse a write.
 import os
 from struct import unpack_from
 
-from ronda_protocol import cbor, segment, track, visit
+from ronda_protocol import cbor, reading, segment, track, visit
 
 from handheld import volumes
 
 
-def scan(chain, nv_seq, nv_hash):
-    """Chain.scan; see there."""
+def scan(chain, nv_seq=0, nv_hash=None):
+    """Read from flash what a Chain has there; `nv_*` is what nv believes, when it knows this log.
+
+    Afterwards head and head_hash are the last segment that is there: by its own bytes, or,
+    when those cannot be read any more, by nv's word. `number` is the highest entry number.
+    """
     firsts = []
     for name in _names(chain.folder, 0x8000):
         if name[-4:] == ".vol" and len(name) == 12:
@@ -152,7 +156,7 @@ def _choose(log):
         seq, known = 0, None
     elif not current:
         return _begin(log, owner, seq, known, "missing")
-    current.scan(seq, known)
+    scan(current, seq, known)
     there = current.hash_at(seq) if known else None
     if current.head >= seq and there in (known, None):
         log.chain = current
@@ -173,7 +177,7 @@ def _find_chains(log, log_id):
         if chain.log_id == log_id:
             current = chain
         elif len(name) == 16:
-            chain.scan()
+            scan(chain)
             if chain.head or not drop(chain):
                 log.past.append(chain)
     log.past.sort(key=lambda chain: chain.number)
@@ -259,7 +263,7 @@ def _read(file):
         if value[0] == 0:
             first, evidence, answers, attempts = value, None, {}, 1
             try:
-                evidence = visit.decode_evidence(value[3])
+                evidence = reading.decode_evidence(value[3])
             except ValueError:
                 pass
         elif len(value) == 4:
@@ -277,8 +281,8 @@ def _is_sealed(log, log_id, since, evidence):
         for seq in range(since + 1, chain.head + 1):
             header = chain.header(seq)
             if header and header.body == segment.VISIT_BODY:
-                part = segment.parse(chain.read(seq)).parts[segment.EVIDENCE]
-                found = visit.decode_evidence(part)
+                part = reading.parse(chain.read(seq)).parts[segment.EVIDENCE]
+                found = reading.decode_evidence(part)
                 if all(
                     found[name] == evidence[name] for name in ("case_id", "check_in", "opened")
                 ):

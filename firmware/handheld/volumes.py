@@ -187,16 +187,6 @@ class Chain:
     def path(self, volume):
         return "%s/%08x.vol" % (self.folder, volume)
 
-    def scan(self, nv_seq=0, nv_hash=None):
-        """Read from flash what there is; `nv_*` is what nv believes, when it knows this log.
-
-        Afterwards head and head_hash are the last segment that is there: by its own bytes, or,
-        when those cannot be read any more, by nv's word. `number` is the highest entry number.
-        """
-        from handheld import recovery
-
-        recovery.scan(self, nv_seq, nv_hash)
-
     def link(self, seq):
         """(header, chain hash) of a segment; None when it cannot be read."""
         data = self.read(seq)

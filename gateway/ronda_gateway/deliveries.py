@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import sqlalchemy as sa
-from ronda_protocol import chunk, cose, pack
+from ronda_protocol import chunk, cose, issuing, pack
 
 from ronda_gateway import fleet, packs, schema
 from ronda_gateway.keys import Signer
@@ -56,14 +56,14 @@ def queue_cases(  # noqa: PLR0917
 ) -> int:
     """Queue a round's whole set of cases for a device, valid for `valid_s` from its signing; its
     number. PackError: no set that a handheld takes. SetupError: unknown device."""
-    pack.encode_cases(round_id, 0, valid_s, list(cases))
+    issuing.encode_cases(round_id, 0, valid_s, list(cases))
     draft = {"round": round_id, "cases": list(cases), "valid_s": valid_s}
     return _queue(store, pack.CASES, device, draft, now)
 
 
 def queue_config(store: Store, device: str, values: dict[str, int], valid_s: int, now: int) -> int:
     """Queue settings for a device (names of bodies.CONFIG); its number. PackError, SetupError."""
-    pack.encode_config(values)
+    issuing.encode_config(values)
     return _queue(store, pack.CONFIG, device, {"config": values, "valid_s": valid_s}, now)
 
 

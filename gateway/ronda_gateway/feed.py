@@ -8,7 +8,7 @@ import base64
 import json
 from typing import Any, NamedTuple, cast
 
-from ronda_protocol import polygon, segment, track, visit
+from ronda_protocol import polygon, reading, segment, track, visit
 from ronda_protocol.bounds import MAX_UTC, is_uint
 
 from ronda_gateway.clock import iso
@@ -198,7 +198,7 @@ def _moment(evidence: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _seen(stamped: list[Any], window: list[Any] | None, verdict: Any) -> dict[str, Any]:
-    fixes = visit.unpack_window(window, stamped[1]) if window is not None else []
+    fixes = reading.unpack_window(window, stamped[1]) if window is not None else []
     offset = None if stamped[2] is None else stamped[2] * 1000 - stamped[1]
     return {
         "stamp": stamp(stamped),
@@ -304,7 +304,7 @@ def _event(entry: list[Any], offset: int | None) -> dict[str, Any]:
         "ms": entry[2],
         "utc": None if offset is None else (entry[2] + offset) // 1000,
         "code": entry[3],
-        "name": track.event_name(entry[3]),
+        "name": reading.event_name(entry[3]),
         "data": plain(entry[4]),
     }
 

@@ -6,7 +6,7 @@ Pure; concludes nothing, that is `judge`.
 
 from typing import Any
 
-from ronda_protocol import fence, track, visit
+from ronda_protocol import fence, reading, track, visit
 
 from ronda_gateway.opinion import opinion
 
@@ -50,7 +50,7 @@ class Fences:
     def _judged(
         self, name: str, stamp: list[Any], window: list[Any], theirs: list[Any]
     ) -> dict[str, Any]:
-        fixes = self.fixes[name] = visit.unpack_window(window, stamp[1])
+        fixes = self.fixes[name] = reading.unpack_window(window, stamp[1])
         seen = visit.fence_fixes(fixes)
         told: dict[str, Any] = {
             "handheld": fence.VERDICT_NAMES[theirs[0]],

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
-from ronda_protocol import cbor, receipt, segment
+from ronda_protocol import cbor, reading, receipt, segment
 
 from ronda_gateway import chain, fleet, pipeline, schema
 from ronda_gateway.apart import Apart
@@ -138,7 +138,7 @@ class Group:
         self._touch(accepted, status)
         if accepted.sealed is None or status != schema.STORED:
             return
-        kept = segment.parse(raw)
+        kept = reading.parse(raw)
         extra = {n: part for n, part in accepted.sealed.parts.items() if n not in kept.parts}
         if not extra:
             return

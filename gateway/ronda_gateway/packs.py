@@ -6,7 +6,7 @@ A pack file is the COSE_Sign1 of its manifest and then its body (WIRE.md, Packs)
 from collections.abc import Sequence
 from typing import Any
 
-from ronda_protocol import pack
+from ronda_protocol import issuing, pack
 
 from ronda_gateway.keys import Signer
 
@@ -23,12 +23,12 @@ def trust_pack(
     Valid from a day before `now` (clocks differ), unix seconds.
     """
     start, end = max(0, now - _DAY), now + TRUST_YEARS * 365 * _DAY
-    body = pack.encode_trust(
+    body = issuing.encode_trust(
         root.public, [[public, role, start, end, False] for public, role in keys]
     )
-    version = pack.next_version(last_version, now)
+    version = issuing.next_version(last_version, now)
     manifest = pack.Manifest(pack.TRUST, pack.SITE, "trust", version, start, end)
-    return pack.seal(manifest, body, root)
+    return issuing.seal(manifest, body, root)
 
 
 def cases_pack(  # noqa: PLR0917
@@ -45,10 +45,10 @@ def cases_pack(  # noqa: PLR0917
 
     A case is a dict as `ronda_protocol.pack.encode_cases` takes it. Times in unix seconds.
     """
-    body = pack.encode_cases(round_id, now, expires_at, list(cases))
-    version = pack.next_version(last_version, now)
+    body = issuing.encode_cases(round_id, now, expires_at, list(cases))
+    version = issuing.next_version(last_version, now)
     manifest = pack.Manifest(pack.CASES, scope, "cases", version, max(0, now - _DAY), expires_at)
-    return pack.seal(manifest, body, signer)
+    return issuing.seal(manifest, body, signer)
 
 
 def config_pack(
@@ -61,7 +61,7 @@ def config_pack(
     last_version: int = 0,
 ) -> bytes:
     """Settings for a device or "site", by the names of bodies.CONFIG; valid until `until`."""
-    body = pack.encode_config(values)
-    version = pack.next_version(last_version, now)
+    body = issuing.encode_config(values)
+    version = issuing.next_version(last_version, now)
     manifest = pack.Manifest(pack.CONFIG, scope, "config", version, max(0, now - _DAY), until)
-    return pack.seal(manifest, body, signer)
+    return issuing.seal(manifest, body, signer)

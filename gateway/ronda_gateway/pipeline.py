@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ronda_protocol import correction, cose, segment, visit
+from ronda_protocol import correction, cose, reading, segment
 from ronda_protocol.bounds import WireError
 
 from ronda_gateway import schema
@@ -79,7 +79,7 @@ class Accepted:
     status: int = schema.STORED
     trouble: str = ""
     header: segment.Header | None = None
-    sealed: segment.Segment | None = None
+    sealed: reading.Segment | None = None
     entries: list[list[Any]] = field(default_factory=list[list[Any]])
     visit: Visit | None = None
     correction: dict[str, Any] | None = None
@@ -93,7 +93,7 @@ def judge_bytes(
     if device is None:
         return Rejected(UNKNOWN_DEVICE, "not enrolled")
     try:
-        sealed = segment.parse(raw)
+        sealed = reading.parse(raw)
     except WireError as error:
         return _judge_unreadable(device, raw, error.code)
     header = sealed.header
@@ -105,10 +105,10 @@ def judge_bytes(
 
 def reopen(device: Device, raw: bytes) -> Accepted:
     """A segment as it is stored, verified when it came: parts read again. WireError if cut."""
-    return _opened(device, segment.parse(raw))
+    return _opened(device, reading.parse(raw))
 
 
-def _opened(device: Device, sealed: segment.Segment) -> Accepted:
+def _opened(device: Device, sealed: reading.Segment) -> Accepted:
     header = sealed.header
     accepted = Accepted(
         device,
@@ -144,7 +144,7 @@ def read(accepted: Accepted) -> None:
         accepted.correction = None
 
 
-def read_visit(sealed: segment.Segment) -> Visit | None:
+def read_visit(sealed: reading.Segment) -> Visit | None:
     """The visit in a segment; None while its evidence is withheld. VisitError, WireError."""
     parts = sealed.parts
     if segment.EVIDENCE not in parts:
@@ -152,9 +152,9 @@ def read_visit(sealed: segment.Segment) -> Visit | None:
     answers = parts.get(segment.ANSWERS)
     promise = parts.get(segment.PROMISE)
     return Visit(
-        visit.decode_evidence(parts[segment.EVIDENCE]),
-        visit.decode_answers(answers)[1] if answers is not None else None,
-        visit.decode_promise(promise)[1] if promise is not None else None,
+        reading.decode_evidence(parts[segment.EVIDENCE]),
+        reading.decode_answers(answers)[1] if answers is not None else None,
+        reading.decode_promise(promise)[1] if promise is not None else None,
     )
 
 
@@ -181,7 +181,7 @@ def _judge_unreadable(device: Device, raw: bytes, code: str) -> Accepted | Rejec
         if len(raw) > segment.MAX_LEN:
             raise segment.SegmentError(code)
         sign1, _ = cose.parse_first(raw, 0, segment.MAX_LEN)
-        version, claimed, log_id, seq, prev = segment.outline(sign1.payload)
+        version, claimed, log_id, seq, prev = reading.outline(sign1.payload)
         header_code = _header_code(sign1.payload)
         if not header_code:
             raise segment.SegmentError(code)

@@ -5,7 +5,7 @@ Cumulative: one receipt a log and group says everything that is stored of that l
 
 import os
 
-from ronda_protocol import cose, receipt
+from ronda_protocol import cose, issuing
 
 from ronda_gateway.chain import LogState
 from ronda_gateway.keys import Signer
@@ -27,7 +27,7 @@ def sealed_receipts(
     ] or [[]]
     return [
         cose.sign(
-            receipt.encode_receipt(
+            issuing.encode_receipt(
                 state.device,
                 state.log_id,
                 state.upto,

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ronda_protocol import cose, pack
+from ronda_protocol import bodies, cose, pack
 
 from ronda_gateway import keys, packs, settings, store
 from ronda_gateway.clock import SystemClock
@@ -72,7 +72,7 @@ class Site:
     def kids(self) -> tuple[bytes, ...]:
         """The kids of the site's own keys: none of them may be a device's."""
         sealed = pack.parse(self.trust_pack)
-        listed = pack.decode_trust(sealed.body)[1]
+        listed = bodies.decode_trust(sealed.body)[1]
         return (cose.kid(self.root_public), *(key[0] for key in listed))
 
     def signer(self, name: str = "gateway") -> Signer:
@@ -153,7 +153,7 @@ def load(folder: Path) -> Site:
     try:
         raw = (folder / TRUST_PACK).read_bytes()
         sealed = pack.parse(raw)
-        root = pack.decode_trust(sealed.body)[0]
+        root = bodies.decode_trust(sealed.body)[0]
         if not cose.verify(sealed.sign1, root, keys.verify_digest):
             raise pack.PackError("signature")
     except (OSError, pack.PackError):

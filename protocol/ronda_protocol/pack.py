@@ -2,7 +2,7 @@
 
 Knows which role may sign which type; verifying the signature, validity in time and newest-wins
 are the caller's. What the bodies hold is in `rounds` (cases) and `bodies` (trust, config), making
-packs in `issuing`; the last two are imported on first use.
+packs in `issuing`.
 """
 
 import hashlib
@@ -168,20 +168,6 @@ def manifest_hash(sign1: cose.Sign1) -> bytes:
     return hashlib.sha256(cbor.encode([sign1.protected, sign1.payload])).digest()
 
 
-def decode_trust(body: bytes) -> "tuple[bytes, list[list[Any]]]":
-    """(root's public key, keys) of a trust pack's body; see bodies.decode_trust."""
-    from ronda_protocol import bodies
-
-    return bodies.decode_trust(body)
-
-
-def decode_config(body: bytes) -> "dict[int, int]":
-    """The settings in a config pack's body; see bodies.decode_config."""
-    from ronda_protocol import bodies
-
-    return bodies.decode_config(body)
-
-
 def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
     """(round id, as of, expires at, cases) of a cases pack's body; case ids are distinct.
 
@@ -197,50 +183,3 @@ def decode_cases(body: bytes) -> "tuple[str, int, int, list[dict[str, Any]]]":
     found = rounds.read_cases(read, len(body))
     head = next(found)
     return head[0], head[1], head[2], list(found)
-
-
-# What follows is the signers' side; a handheld loads none of it.
-
-
-def next_version(last: int, now: int) -> int:
-    """The version after `last`, signed at unix time `now`: a restored signer never goes back."""
-    return max(last + 1, now)
-
-
-def seal(manifest: Manifest, body: bytes, signer: "cose.DigestSigner") -> bytes:
-    """A pack file; writes the body's length and hash into the manifest first."""
-    from ronda_protocol import issuing
-
-    return issuing.seal(manifest, body, signer)
-
-
-def encode_trust(root: bytes, keys: "list[Any]") -> bytes:
-    """The body of a trust pack.
-
-    `root` is the root's public key (x || y); `keys` [public key, role, not before, not after,
-    revoked] each.
-    """
-    from ronda_protocol import issuing
-
-    return issuing.encode_trust(root, keys)
-
-
-def encode_config(values: "dict[str, int]") -> bytes:
-    """The body of a config pack: settings by the names in bodies.CONFIG, any of them."""
-    from ronda_protocol import issuing
-
-    return issuing.encode_config(values)
-
-
-def encode_cases(
-    round_id: str, as_of: int, expires_at: int, cases: "list[dict[str, Any]]"
-) -> bytes:
-    """The body of a cases pack: the whole set of a round; times in unix seconds.
-
-    A case has case_id, portfolio, creditor, place ([version, quality, 0, lat_e7, lon_e7,
-    radius_dm] or [version, quality, 1, corners]), order (u16) and currency (three letters). A
-    place that no handheld could judge is PackError("cases").
-    """
-    from ronda_protocol import issuing
-
-    return issuing.encode_cases(round_id, as_of, expires_at, cases)

@@ -1,7 +1,7 @@
 """The reading side of sealed segments: what a gateway or an auditor opens, back to values.
 
-Reached through `segment`, `track` and `visit`, which import it on first use: a handheld writes
-these forms, never reads them, and has no heap to spare for it. Signatures are not verified here.
+A handheld writes these forms and reads almost none of them, and has no heap to spare for it.
+Signatures are not verified here.
 """
 
 import hashlib
@@ -22,7 +22,15 @@ from ronda_protocol.bounds import (
     is_text,
     is_uint,
 )
-from ronda_protocol.segment import MAX_LEN, Header, Segment, SegmentError
+from ronda_protocol.segment import (
+    MAX_LEN,
+    TRACK,
+    TRACK_BODY,
+    Header,
+    SegmentError,
+    chain_hash,
+    expand,
+)
 from ronda_protocol.track import (
     BATTERY,
     EVENT,
@@ -53,8 +61,36 @@ def _need(ok: bool, code: str = "range") -> None:
         raise TrackError(code)
 
 
+class Segment:
+    """A parsed segment: `sign1`, `header`, `parts` present, `withheld` part numbers, `raw`.
+
+    `signed` is the COSE_Sign1 alone, as it came.
+    """
+
+    def __init__(self, raw: bytes, end: int, sign1: cose.Sign1, header: Header) -> None:
+        self.raw = raw
+        self.signed = raw[:end]
+        self.sign1 = sign1
+        self.header = header
+        self.parts: dict[int, bytes] = {}
+        self.withheld: list[int] = []
+
+    def chain_hash(self) -> bytes:
+        """What the next segment of this log names as its previous hash."""
+        return chain_hash(self.sign1.protected, self.sign1.payload)
+
+    def entries(self) -> "list[Entry]":
+        """Its canonical entries; TrackError. None can be told when the track is withheld: []."""
+        header = self.header
+        if header.body != TRACK_BODY:
+            return [[header.body + 2, header.numbers[0], header.parts]]
+        if TRACK in self.withheld:
+            return []
+        return decode_track(self.parts[TRACK], expand(header.numbers), header.stamp[1])
+
+
 def parse(data: bytes, max_len: int = MAX_LEN) -> Segment:
-    """See `segment.parse`."""
+    """The segment in `data`: form and part hashes checked, signature not."""
     if len(data) > max_len:
         raise SegmentError("too-big")
     try:
@@ -85,7 +121,11 @@ def parse(data: bytes, max_len: int = MAX_LEN) -> Segment:
 
 
 def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
-    """See `segment.outline`."""
+    """(major version, device, log id, seq, previous hash) of a header of any major version.
+
+    Keys 0, 1, 2, 5, 6 and 7 mean the same in all of them, so that a gateway can keep, place in
+    the chain and receipt what it cannot read.
+    """
     try:
         value = cbor.decode(payload)
     except cbor.CborError as error:
@@ -104,7 +144,7 @@ def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
 
 
 def event_name(code: int) -> str:
-    """See `track.event_name`."""
+    """The name of an event code; `event-<code>` for one that this version does not know."""
     names = (
         "boot time_set time_step gps_silent fix_lost fix_found shift_start shift_end pause resume"
         " recovered lost pack storage_full visit_started - part_missing future_pack"
@@ -162,7 +202,10 @@ def _parted(z: int) -> "tuple[int, int]":
 
 
 def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
-    """See `track.unpack_fixes`. Accepts only what `pack_fixes` would have written."""
+    """Fix entries of a packed string, numbered from `numbers` (exactly as many) or all 0.
+
+    Accepts only what `pack_fixes` would have written.
+    """
     _need(type(data) is bytes, "shape")
     _need(is_ms(base_ms))
     try:
@@ -253,7 +296,10 @@ def _unpack_quality(data: bytes, at: int, altitude: int) -> "tuple[Entry, int]":
 
 
 def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
-    """See `track.decode_track`."""
+    """The entries of part 1 in order of number; `numbers` are those of the header, expanded.
+
+    Keys that this version does not know are passed over. What the two disagree on is TrackError.
+    """
     try:
         value = cbor.decode(part, MAX_LEN, cbor.MAX_DEPTH, 16384)
     except cbor.CborError as error:
@@ -301,7 +347,7 @@ def _decode(data: bytes) -> "Any":
 
 
 def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
-    """See `visit.unpack_window`."""
+    """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
     visit.check_window(value, stamp_ms)
     try:
         fixes = unpack_fixes(value[1], stamp_ms - value[0] * 100)
@@ -410,7 +456,7 @@ def check_answers(answers: "Any") -> None:
 
 
 def decode_evidence(part: bytes) -> "dict[str, Any]":
-    """See `visit.decode_evidence`."""
+    """The fields of part 2 by name; keys unknown to this version are kept under `unknown`."""
     value = _decode(part)
     _need_visit(is_map(value), "shape")
     names = visit.FIELDS.split()
@@ -439,14 +485,14 @@ def _unsalted(part: bytes) -> "tuple[bytes, Any]":
 
 
 def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """See `visit.decode_answers`."""
+    """(salt, {question id: answer}) of part 3."""
     salt, answers = _unsalted(part)
     check_answers(answers)
     return salt, answers
 
 
 def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """See `visit.decode_promise`."""
+    """(salt, promise) of part 4, as `encode_promise` takes it."""
     salt, value = _unsalted(part)
     visit.check_promise(value)
     currency, kind, pairs, who, limits = value

@@ -100,23 +100,6 @@ def _need(ok: bool, code: str) -> None:
         raise ReceiptError(code)
 
 
-def encode_receipt(  # noqa: PLR0917
-    device: str,
-    log_id: bytes,
-    upto: int,
-    head: bytes,
-    ranges: "list[Any]",
-    dispositions: "list[Any]",
-    now: int,
-    nonce: bytes,
-) -> bytes:
-    """The payload of a receipt, fields as in `Receipt`; ReceiptError when one is out of bounds."""
-    from ronda_protocol import issuing
-
-    receipt = Receipt(device, log_id, upto, head, ranges, dispositions, now, nonce)
-    return issuing.receipt_payload(receipt)
-
-
 def decode_receipt(payload: bytes) -> Receipt:
     """The receipt in a payload."""
     value = signed.read(payload, signed.RECEIPT, 9, (6, 7), ReceiptError)
@@ -135,13 +118,6 @@ def decode_receipt(payload: bytes) -> Receipt:
     )
     receipt.check()
     return receipt
-
-
-def encode_resend(device: str, log_id: bytes, first: int, last: int, request_id: bytes) -> bytes:
-    """The payload of a resend request for seqs first to last."""
-    from ronda_protocol import issuing
-
-    return issuing.resend_payload(Resend(device, log_id, first, last, request_id))
 
 
 def decode_resend(payload: bytes) -> Resend:

@@ -1,6 +1,7 @@
 """Sealed segments: the signed header, its parts, the chain hash, ranges of entry numbers.
 
-Parsing checks form and part hashes; whose signature it is, and where in the chain, the caller.
+The writing side; `reading` opens what this makes. Whose signature it is, and where in the chain a
+segment belongs, is the caller's to check.
 """
 
 import hashlib
@@ -17,13 +18,12 @@ from ronda_protocol.bounds import (
     is_text,
     is_uint,
 )
-from ronda_protocol.track import MAX_ENTRIES, decode_track
+from ronda_protocol.track import MAX_ENTRIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ronda_protocol.track import Entry
 
 MAX_LEN = 65536
 """Bytes of a sealed segment."""
@@ -153,34 +153,6 @@ def _is_previous(value: "Any") -> bool:
     )
 
 
-class Segment:
-    """A parsed segment: `sign1`, `header`, `parts` present, `withheld` part numbers, `raw`.
-
-    `signed` is the COSE_Sign1 alone, as it came.
-    """
-
-    def __init__(self, raw: bytes, end: int, sign1: cose.Sign1, header: Header) -> None:
-        self.raw = raw
-        self.signed = raw[:end]
-        self.sign1 = sign1
-        self.header = header
-        self.parts: dict[int, bytes] = {}
-        self.withheld: list[int] = []
-
-    def chain_hash(self) -> bytes:
-        """What the next segment of this log names as its previous hash."""
-        return chain_hash(self.sign1.protected, self.sign1.payload)
-
-    def entries(self) -> "list[Entry]":
-        """Its canonical entries; TrackError. None can be told when the track is withheld: []."""
-        header = self.header
-        if header.body != TRACK_BODY:
-            return [[header.body + 2, header.numbers[0], header.parts]]
-        if TRACK in self.withheld:
-            return []
-        return decode_track(self.parts[TRACK], expand(header.numbers), header.stamp[1])
-
-
 def chain_hash(protected: bytes, payload: bytes) -> bytes:
     """SHA-256 of deterministic CBOR [protected, payload]; the signature is not in it."""
     return hashlib.sha256(cbor.encode([protected, payload])).digest()
@@ -230,24 +202,3 @@ def assemble(sign1: bytes, parts: "dict[int, bytes]") -> bytes:
     for number in sorted(parts):
         pieces.append(cbor.encode([number, parts[number]]))
     return b"".join(pieces)
-
-
-# What follows is the gateway's and the auditor's side; a handheld loads none of it.
-
-
-def parse(data: bytes, max_len: int = MAX_LEN) -> Segment:
-    """The segment in `data`: form and part hashes checked, signature not."""
-    from ronda_protocol import reading
-
-    return reading.parse(data, max_len)
-
-
-def outline(payload: bytes) -> "tuple[int, str, bytes, int, bytes]":
-    """(major version, device, log id, seq, previous hash) of a header of any major version.
-
-    Keys 0, 1, 2, 5, 6 and 7 mean the same in all of them, so that a gateway can keep, place in
-    the chain and receipt what it cannot read.
-    """
-    from ronda_protocol import reading
-
-    return reading.outline(payload)

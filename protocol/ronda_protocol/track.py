@@ -1,6 +1,6 @@
 """Entries of the log, and the track part of a segment: packed fixes, batteries, events.
 
-Canonical entries are lists of integers and CBOR values; decoding gives back what was encoded.
+Canonical entries are lists of integers and CBOR values; `reading` gives back what was encoded.
 Does not decide when a fix is taken, nor what a flag means for a verdict.
 """
 
@@ -70,13 +70,6 @@ FUTURE_PACK = 18
 
 class TrackError(WireError):
     """Codes: cbor-…, shape, kind, range, time, order, count, varint, non-minimal."""
-
-
-def event_name(code: int) -> str:
-    """The name of an event code; `event-<code>` for one that this version does not know."""
-    from ronda_protocol import reading
-
-    return reading.event_name(code)
 
 
 def entry_digest(entry: "Entry") -> bytes:
@@ -281,23 +274,3 @@ def encode_track(entries: "list[Entry]", base_ms: int) -> bytes:
     for entry in entries:
         part.add(entry)
     return part.part()
-
-
-# What follows is the gateway's and the auditor's side; a handheld loads none of it.
-
-
-def unpack_fixes(data: bytes, base_ms: int, numbers: "list[int] | None" = None) -> "list[Entry]":
-    """Fix entries of a packed string, numbered from `numbers` (exactly as many) or all 0."""
-    from ronda_protocol import reading
-
-    return reading.unpack_fixes(data, base_ms, numbers)
-
-
-def decode_track(part: bytes, numbers: list[int], base_ms: int) -> "list[Entry]":
-    """The entries of part 1 in order of number; `numbers` are those of the header, expanded.
-
-    Keys that this version does not know are passed over. What the two disagree on is TrackError.
-    """
-    from ronda_protocol import reading
-
-    return reading.decode_track(part, numbers, base_ms)

@@ -1,7 +1,7 @@
 """A visit's parts: evidence, answers, promise.
 
 Decides nothing: the verdict is the fence's, what opens a visit the handheld's policy. Writing does
-not judge the fields (what was seen is saved, whatever it is); reading checks every one.
+not judge the fields (what was seen is saved, whatever it is); `reading` checks every one.
 """
 
 from ronda_protocol import cbor, track
@@ -165,34 +165,3 @@ def is_day(value: "Any") -> bool:
     february = 28 if value // 10000 % 4 else 29
     days = (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
     return 1 <= month <= 12 and 1 <= value % 100 <= days[month - 1]
-
-
-# What follows is the gateway's and the auditor's side; a handheld loads none of it.
-
-
-def unpack_window(value: "Any", stamp_ms: int) -> "list[Entry]":
-    """The fix entries, all numbered 0, of what `pack_window` made; VisitError("fixes")."""
-    from ronda_protocol import reading
-
-    return reading.unpack_window(value, stamp_ms)
-
-
-def decode_evidence(part: bytes) -> "dict[str, Any]":
-    """The fields of part 2 by name; keys unknown to this version are kept under `unknown`."""
-    from ronda_protocol import reading
-
-    return reading.decode_evidence(part)
-
-
-def decode_answers(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """(salt, {question id: answer}) of part 3."""
-    from ronda_protocol import reading
-
-    return reading.decode_answers(part)
-
-
-def decode_promise(part: bytes) -> "tuple[bytes, dict[str, Any]]":
-    """(salt, promise) of part 4, as `encode_promise` takes it."""
-    from ronda_protocol import reading
-
-    return reading.decode_promise(part)

@@ -133,11 +133,11 @@ def owntracks(entry: list[Any], utc: int) -> bytes:
 
 def measure(quick: bool) -> list[Figure]:
     """Bytes on the wire, peak heap by phase, erases."""
-    from ronda_protocol import segment, track
+    from ronda_protocol import reading, segment, track
 
     visits, every = (2, 360_000) if quick else (30, 1_080_000)
     report, raws = _day(visits, every)
-    tracks = [segment.parse(raw) for raw in raws]
+    tracks = [reading.parse(raw) for raw in raws]
     sealed = [one for one in tracks if one.header.body == segment.VISIT_BODY]
     tracks = [one for one in tracks if one.header.body == segment.TRACK_BODY]
     fixes = theirs = 0

@@ -21,7 +21,7 @@ def measure(quick: bool) -> list[Figure]:
     from ronda_gateway.pipeline import Message
     from ronda_gateway.recorder import Recorder
     from ronda_gateway.store import open_store
-    from ronda_protocol import cose, segment
+    from ronda_protocol import cose, reading
     from ronda_tools import bench_load
 
     each, runs = (2, 1) if quick else (40, 3)
@@ -37,7 +37,7 @@ def measure(quick: bool) -> list[Figure]:
     ]
     third = len(messages) // 3
     sample = messages[:third]
-    parsed = [segment.parse(message.raw) for message in sample]
+    parsed = [reading.parse(message.raw) for message in sample]
     digests = [
         (known[m.device].keys[p.sign1.kid], _digest(cose, p), p.sign1.signature)
         for m, p in zip(sample, parsed, strict=True)
@@ -59,7 +59,7 @@ def measure(quick: bool) -> list[Figure]:
         ),
         Figure(
             "parse: COSE, header, part hashes",
-            us(lambda: [segment.parse(message.raw) for message in sample]),
+            us(lambda: [reading.parse(message.raw) for message in sample]),
             "µs",
         ),
         Figure("decode the thirty entries", us(lambda: [one.entries() for one in parsed]), "µs"),

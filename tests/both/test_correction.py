@@ -1,7 +1,7 @@
 """Corrections: the vectors both ways, a sealed one in its chain, refusals, damaged bytes."""
 
 import vectors
-from ronda_protocol import correction, cose, p256, segment, track
+from ronda_protocol import correction, cose, p256, reading, segment, track
 
 unhex = bytes.fromhex
 CODES = "shape salt visit field value reason gestor".split()
@@ -83,14 +83,14 @@ def test_a_correction_is_a_segment_of_its_own():
     part = unhex(case["parts"]["5"])
     sealed = segment.seal(header, {segment.CORRECTION: part}, Signer(content["key"]))
     assert sealed.hex() == case["sealed"] and part.hex() == content["good"][0]["hex"]
-    found = segment.parse(sealed)
+    found = reading.parse(sealed)
     assert found.header.body == segment.CORRECTION_BODY
     assert found.chain_hash().hex() == case["chain_hash"]
     assert cose.verify(found.sign1, unhex(content["key"]["public"]), p256.verify)
-    before = segment.parse(unhex(vectors.load("segment")["segments"][2]["sealed"]))
+    before = reading.parse(unhex(vectors.load("segment")["segments"][2]["sealed"]))
     assert found.header.prev == before.chain_hash()
     assert found.entries() == [[track.CORRECTION, 34, {5: unhex(case["part_hashes"]["5"])}]]
-    withheld = segment.parse(segment.assemble(found.signed, {}))
+    withheld = reading.parse(segment.assemble(found.signed, {}))
     assert withheld.withheld == [5] and withheld.entries() == found.entries()
     assert track.NAMES[track.CORRECTION] == segment.PART_NAMES[segment.CORRECTION] == "correction"
 

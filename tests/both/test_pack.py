@@ -1,7 +1,7 @@
 """Packs, the trust pack's and the cases pack's bodies: vectors both ways, refusals, damage."""
 
 import vectors
-from ronda_protocol import bodies, cose, p256, pack, rounds, signed
+from ronda_protocol import bodies, cose, issuing, p256, pack, rounds, signed
 
 unhex = bytes.fromhex
 CODES = ("too-big kind version key manifest body length hash trust cases config").split()
@@ -50,7 +50,7 @@ def test_packs():
         values = [fields[name] for name in MANIFEST]
         body = unhex(case["body"])
         manifest = pack.Manifest(*values[:6], requires=values[8])
-        data = pack.seal(manifest, body, Signer(key))
+        data = issuing.seal(manifest, body, Signer(key))
         assert data.hex() == case["file"], case["name"]
         found = pack.parse(data)
         assert found.body == body and found.sign1.payload.hex() == case["payload"]
@@ -82,29 +82,29 @@ def test_each_type_has_one_role():
 
 def test_versions_never_go_back():
     for last, now, version in vectors.load("pack")["versions"]:
-        assert pack.next_version(last, now) == version
+        assert issuing.next_version(last, now) == version
 
 
 def test_trust_bodies():
     case = vectors.load("pack")["trust"]
     root = unhex(case["root"])
     keys = [[unhex(key[0])] + key[1:] for key in case["keys"]]
-    body = pack.encode_trust(root, keys)
+    body = issuing.encode_trust(root, keys)
     assert body.hex() == case["hex"]
-    found_root, found = pack.decode_trust(body)
+    found_root, found = bodies.decode_trust(body)
     assert found_root == root
     assert found == [[unhex(case["kids"][i])] + keys[i] for i in range(2)]
     for bad in case["refused"]:
-        code = code_of(pack.decode_trust, unhex(bad["hex"]))
+        code = code_of(bodies.decode_trust, unhex(bad["hex"]))
         assert code == bad["code"], (bad["name"], code)
-    assert code_of(pack.encode_trust, root, keys + keys[:1]) == "trust"
-    assert code_of(pack.encode_trust, root[:63], keys) == "trust"
+    assert code_of(issuing.encode_trust, root, keys + keys[:1]) == "trust"
+    assert code_of(issuing.encode_trust, root[:63], keys) == "trust"
 
 
 def test_cases_bodies():
     case = vectors.load("pack")["cases"]
     whole = (case["round_id"], case["as_of"], case["expires_at"], case["cases"])
-    body = pack.encode_cases(*whole)
+    body = issuing.encode_cases(*whole)
     assert body.hex() == case["hex"]
     assert pack.decode_cases(body) == whole
     assert pack.decode_cases(unhex(case["unknown_keys"]))[3] == case["cases"][:1]
@@ -113,8 +113,8 @@ def test_cases_bodies():
         assert code == bad["code"], (bad["name"], code)
     named = dict(case["cases"][0])
     named["creditor"] = "Banco Andino S.A."
-    assert pack.decode_cases(pack.encode_cases("r", 0, 1, [named]))[3] == [named]
-    assert code_of(pack.encode_cases, "r", 0, 1, [named, named]) == "cases"
+    assert pack.decode_cases(issuing.encode_cases("r", 0, 1, [named]))[3] == [named]
+    assert code_of(issuing.encode_cases, "r", 0, 1, [named, named]) == "cases"
 
 
 def test_config_bodies():
@@ -124,16 +124,16 @@ def test_config_bodies():
     for key, _, holds in content["names"]:
         assert bodies.CONFIG[key][1] == holds
     for case in content["bodies"]:
-        found = pack.decode_config(unhex(case["hex"]))
+        found = bodies.decode_config(unhex(case["hex"]))
         assert sorted(found.items()) == [tuple(item) for item in case["settings"]], case["name"]
         plain = {names[key]: value for key, value in case["settings"]}
         if case["name"] != "a later version's":
-            assert pack.encode_config(plain).hex() == case["hex"], case["name"]
+            assert issuing.encode_config(plain).hex() == case["hex"], case["name"]
     for bad in content["refused"]:
-        code = code_of(pack.decode_config, unhex(bad["hex"]))
+        code = code_of(bodies.decode_config, unhex(bad["hex"]))
         assert code == bad["code"], (bad["name"], code)
     for wrong in ({"sample_s": 0}, {"host": 1}, {"sample_s": "15"}):
-        assert code_of(pack.encode_config, wrong) == "config"
+        assert code_of(issuing.encode_config, wrong) == "config"
 
 
 class Piecemeal:
@@ -175,7 +175,7 @@ def test_the_largest_round():
     for i in range(pack.MAX_CASES):
         full.append(dict(case))
         full[i]["case_id"] = str(i)
-    assert len(pack.decode_cases(pack.encode_cases("r", 0, 1, full))[3]) == pack.MAX_CASES
+    assert len(pack.decode_cases(issuing.encode_cases("r", 0, 1, full))[3]) == pack.MAX_CASES
 
 
 def test_damaged_packs():
@@ -191,7 +191,7 @@ def test_damaged_packs():
             assert error.code in CODES or error.code[:5] in ("cbor-", "cose-"), error.code
         else:
             assert found.manifest.length == len(found.body)
-        code_of(pack.decode_trust, chance.damaged(trust))
+        code_of(bodies.decode_trust, chance.damaged(trust))
         code_of(pack.decode_cases, chance.damaged(cases))
-        code_of(pack.decode_config, chance.damaged(b"\xa2\x04\x18\x1e\x08\x18\x96"))
+        code_of(bodies.decode_config, chance.damaged(b"\xa2\x04\x18\x1e\x08\x18\x96"))
         code_of(pack.Manifest.parse, chance.octets(chance.below(30)))

@@ -1,7 +1,7 @@
 """Receipts and resend requests: the vectors both ways, refusals, damaged payloads."""
 
 import vectors
-from ronda_protocol import cose, p256, receipt, signed
+from ronda_protocol import cose, issuing, p256, receipt, signed
 
 unhex = bytes.fromhex
 CODES = "kind version key field ranges dispositions".split()
@@ -32,7 +32,7 @@ def test_receipts():
     for case in content["receipts"]:
         fields = vectors.value({"map": [pair for pair in case["fields"]["map"]]})
         wanted = arguments(fields, RECEIPT)
-        assert receipt.encode_receipt(*wanted).hex() == case["payload"], case["name"]
+        assert issuing.encode_receipt(*wanted).hex() == case["payload"], case["name"]
         sign1 = cose.parse(unhex(case["message"]))
         assert cose.verify(sign1, public, p256.verify), case["name"]
         assert signed.message(sign1.payload) == signed.RECEIPT
@@ -44,7 +44,7 @@ def test_resend_requests():
     content = vectors.load("receipt")
     for case in content["resends"]:
         wanted = arguments(vectors.value(case["fields"]), RESEND)
-        assert receipt.encode_resend(*wanted).hex() == case["payload"]
+        assert issuing.encode_resend(*wanted).hex() == case["payload"]
         sign1 = cose.parse(unhex(case["message"]))
         assert signed.message(sign1.payload) == signed.RESEND
         found = receipt.decode_resend(sign1.payload)
@@ -77,10 +77,10 @@ def test_one_kind_never_passes_for_another():
 def test_receipts_that_cannot_be_signed():
     log, head, nonce = bytes(8), b"\x01" * 32, bytes(8)
     good = ["rh-0001", log, 5, head, [], [], 1, nonce]
-    assert code_of(receipt.encode_receipt, *good) is None
+    assert code_of(issuing.encode_receipt, *good) is None
     for i, bad in ((0, "RH"), (1, b""), (2, -1), (3, b""), (4, [[6, 6, head]]), (5, [[1, 9]])):
-        assert code_of(receipt.encode_receipt, *(good[:i] + [bad] + good[i + 1 :])), i
-    assert code_of(receipt.encode_resend, "rh-0001", log, 2, 1, nonce) == "field"
+        assert code_of(issuing.encode_receipt, *(good[:i] + [bad] + good[i + 1 :])), i
+    assert code_of(issuing.encode_resend, "rh-0001", log, 2, 1, nonce) == "field"
 
 
 def test_damaged_payloads():
@@ -95,7 +95,7 @@ def test_damaged_payloads():
         except receipt.ReceiptError as error:
             assert error.code in CODES or error.code.startswith("cbor-"), error.code
         else:
-            again = receipt.encode_receipt(*[getattr(found, name) for name in RECEIPT])
+            again = issuing.encode_receipt(*[getattr(found, name) for name in RECEIPT])
             assert again == data
         code_of(receipt.decode_resend, chance.damaged(resend))
         code_of(receipt.decode_receipt, chance.octets(chance.below(30)))

@@ -1,7 +1,7 @@
 """Sealed segments: the vectors with their intermediates, withheld parts, refusals, forks."""
 
 import vectors
-from ronda_protocol import cbor, cose, p256, segment, signed, track
+from ronda_protocol import cbor, cose, p256, reading, segment, signed, track
 
 unhex = bytes.fromhex
 CODES = (
@@ -54,7 +54,7 @@ def test_segments_and_their_intermediates():
         for number in parts:
             assert header.parts[number].hex() == case["part_hashes"][str(number)]
         assert header.payload().hex() == case["payload"]
-        found = segment.parse(sealed)
+        found = reading.parse(sealed)
         assert found.raw == sealed and found.signed.hex() == case["signed"]
         assert found.sign1.signature.hex() == case["signature"]
         digest = cose.tbs_digest(found.sign1.protected, found.sign1.payload)
@@ -67,7 +67,7 @@ def test_segments_and_their_intermediates():
 
 def test_the_chain_links_and_a_new_log_names_the_old():
     cases = vectors.load("segment")["segments"]
-    found = [segment.parse(unhex(case["sealed"])) for case in cases]
+    found = [reading.parse(unhex(case["sealed"])) for case in cases]
     assert found[0].header.prev == segment.FIRST_PREV == bytes(32)
     assert found[1].header.prev == found[0].chain_hash()
     assert found[2].header.prev == found[1].chain_hash()
@@ -80,12 +80,12 @@ def test_the_chain_links_and_a_new_log_names_the_old():
 def test_entries_come_out_of_a_segment():
     cases = vectors.load("segment")["segments"]
     tracks = vectors.load("track")["tracks"]
-    found = segment.parse(unhex(cases[0]["sealed"])).entries()
+    found = reading.parse(unhex(cases[0]["sealed"])).entries()
     assert vectors.same(found, vectors.value(tracks[0]["entries"]))
-    visit = segment.parse(unhex(cases[1]["sealed"]))
+    visit = reading.parse(unhex(cases[1]["sealed"]))
     assert visit.entries() == [[track.VISIT, 31, visit.header.parts]]
     assert len(visit.header.parts) == 3
-    whole = segment.parse(unhex(cases[2]["sealed"]))
+    whole = reading.parse(unhex(cases[2]["sealed"]))
     assert [entry[1] for entry in whole.entries()] == list(range(11, 31)) + [32, 33]
 
 
@@ -96,19 +96,19 @@ def test_withheld_parts_break_neither_signature_nor_chain():
     signed_bytes, parts = unhex(case["signed"]), parts_of(case)
     for kept in ([], [2], [2, 3], [2, 4], [3], [2, 3, 4]):
         raw = segment.assemble(signed_bytes, {number: parts[number] for number in kept})
-        found = segment.parse(raw)
+        found = reading.parse(raw)
         assert sorted(found.parts) == kept
         assert found.withheld == [number for number in (2, 3, 4) if number not in kept]
         assert found.chain_hash().hex() == case["chain_hash"]
         assert cose.verify(found.sign1, public, p256.verify)
-    bare = segment.parse(unhex(content["segments"][0]["signed"]))
+    bare = reading.parse(unhex(content["segments"][0]["signed"]))
     assert bare.withheld == [1] and bare.entries() == []
 
 
 def test_a_fork_is_the_same_seq_with_another_hash():
     content = vectors.load("segment")
-    one = segment.parse(unhex(content["segments"][1]["sealed"]))
-    two = segment.parse(unhex(content["fork"]["sealed"]))
+    one = reading.parse(unhex(content["segments"][1]["sealed"]))
+    two = reading.parse(unhex(content["fork"]["sealed"]))
     public = unhex(content["key"]["public"])
     assert cose.verify(two.sign1, public, p256.verify)
     for name in ("device", "log_id", "seq", "prev"):
@@ -116,7 +116,7 @@ def test_a_fork_is_the_same_seq_with_another_hash():
     assert two.chain_hash().hex() == content["fork"]["chain_hash"]
     assert one.chain_hash() != two.chain_hash()
     # Another signature over the same content is no fork: the chain hash leaves it out.
-    other = segment.parse(one.raw)
+    other = reading.parse(one.raw)
     other.sign1.signature = bytes(64)
     assert other.chain_hash() == one.chain_hash()
 
@@ -147,7 +147,7 @@ def test_headers_that_cannot_be_signed():
 
 def test_refused_segments():
     for case in vectors.load("segment")["refused"]:
-        code = code_of(segment.parse, unhex(case["hex"]) + bytes(case["zeros"]))
+        code = code_of(reading.parse, unhex(case["hex"]) + bytes(case["zeros"]))
         assert code == case["code"], (case["name"], code)
 
 
@@ -155,13 +155,13 @@ def test_a_later_version_can_be_placed_but_not_read():
     case = vectors.load("segment")["later_version"]
     payload = unhex(case["payload"])
     assert code_of(segment.Header.parse, payload) == "version"
-    version, device, log_id, seq, prev = segment.outline(payload)
+    version, device, log_id, seq, prev = reading.outline(payload)
     assert [version, device, log_id.hex(), seq, prev.hex()] == case["outline"]
     good = unhex(vectors.load("segment")["segments"][1]["payload"])
     header = segment.Header.parse(good)
-    assert segment.outline(good) == (1, header.device, header.log_id, header.seq, header.prev)
+    assert reading.outline(good) == (1, header.device, header.log_id, header.seq, header.prev)
     for bad in (b"", b"\xa0", cbor.encode({0: 1, 1: 2}), cbor.encode({0: 2, 1: 1})):
-        assert code_of(segment.outline, bad), bad
+        assert code_of(reading.outline, bad), bad
     assert signed.message(payload) == signed.SEGMENT
     assert signed.message(b"\xff") == signed.message(b"\xa1\x00\xf5") == 0
 
@@ -174,7 +174,7 @@ def test_damaged_segments_are_refused_or_hold_what_was_signed():
     for i in range(FUZZ):
         data = chance.damaged(sealed[i % 4])
         try:
-            found = segment.parse(data)
+            found = reading.parse(data)
         except segment.SegmentError as error:
             assert error.code in CODES or error.code[:5] in ("cbor-", "cose-"), error.code
             continue

@@ -30,7 +30,7 @@ def test_evidence_has_one_encoding():
         fields = vectors.value(case["fields"])
         data = unhex(case["hex"])
         assert visit.encode_evidence(fields) == data, case["name"]
-        assert vectors.same(visit.decode_evidence(data), fields), case["name"]
+        assert vectors.same(reading.decode_evidence(data), fields), case["name"]
         fields["attempts" if "attempts" not in fields else "gestor"] = None
         again = dict(fields)
         assert len(visit.encode_evidence(again)) <= len(data), case["name"]
@@ -38,7 +38,7 @@ def test_evidence_has_one_encoding():
 
 def test_keys_of_a_later_version_are_kept():
     case = vectors.load("visit")["unknown_keys"]
-    fields = visit.decode_evidence(unhex(case["hex"]))
+    fields = reading.decode_evidence(unhex(case["hex"]))
     assert vectors.same(fields["unknown"], vectors.value(case["unknown"]))
     assert visit.encode_evidence(fields) == unhex(case["hex"])
 
@@ -46,17 +46,17 @@ def test_keys_of_a_later_version_are_kept():
 def test_refused_evidence():
     for case in vectors.load("visit")["refused_evidence"]:
         data = unhex(case["hex"]) + bytes(case.get("zeros", 0))
-        code = code_of(visit.decode_evidence, data)
+        code = code_of(reading.decode_evidence, data)
         assert code == case["code"], (case["name"], code)
 
 
 def test_the_fixes_of_a_moment():
     good = vectors.load("visit")["evidence"][0]
     fields = vectors.value(good["fields"])
-    fixes = visit.unpack_window(fields["check_in_fixes"], fields["check_in"][1])
+    fixes = reading.unpack_window(fields["check_in_fixes"], fields["check_in"][1])
     assert len(fixes) == visit.MAX_WINDOW and fixes[-1][2] == fields["check_in"][1]
     assert visit.pack_window(fixes, fields["check_in"][1]) == fields["check_in_fixes"]
-    assert visit.pack_window([], 0) == [0, b""] and visit.unpack_window([0, b""], 0) == []
+    assert visit.pack_window([], 0) == [0, b""] and reading.unpack_window([0, b""], 0) == []
     assert visit.fence_fixes(fixes)[0] == (fixes[0][3], fixes[0][4], fixes[0][5], 0)
     late = fixes[-1][2]
     assert code_of(visit.pack_window, fixes, late - 100) == "fixes"
@@ -72,10 +72,10 @@ def test_answers():
     for case in content["good"]:
         value = vectors.value(case["value"])
         assert visit.encode_answers(salt, value).hex() == case["hex"], case["name"]
-        assert vectors.same(visit.decode_answers(unhex(case["hex"]))[1], value), case["name"]
-        assert visit.decode_answers(unhex(case["hex"]))[0] == salt
+        assert vectors.same(reading.decode_answers(unhex(case["hex"]))[1], value), case["name"]
+        assert reading.decode_answers(unhex(case["hex"]))[0] == salt
     for case in content["refused"]:
-        code = code_of(visit.decode_answers, unhex(case["hex"]))
+        code = code_of(reading.decode_answers, unhex(case["hex"]))
         assert code == case["code"], (case["name"], code)
     assert code_of(visit.encode_answers, bytes(15), {}) == "salt"
 
@@ -92,14 +92,14 @@ def test_promises():
     for case in content["good"]:
         promise = promise_of(vectors.value(case["value"]))
         assert visit.encode_promise(salt, promise).hex() == case["hex"], case["name"]
-        found = visit.decode_promise(unhex(case["hex"]))
+        found = reading.decode_promise(unhex(case["hex"]))
         assert found[0] == salt and vectors.same(found[1], promise), case["name"]
         for name in promise:
             less = dict(promise)
             less[name] = None
             assert code_of(visit.encode_promise, salt, less) == "promise"
     for case in content["refused"]:
-        code = code_of(visit.decode_promise, unhex(case["hex"]))
+        code = code_of(reading.decode_promise, unhex(case["hex"]))
         assert code == case["code"], (case["name"], code)
 
 
@@ -132,11 +132,11 @@ def test_damaged_parts():
     for i in range(FUZZ):
         data = chance.damaged(evidence[i % len(evidence)])
         try:
-            fields = visit.decode_evidence(data)
+            fields = reading.decode_evidence(data)
         except visit.VisitError as error:
             assert error.code in CODES or error.code.startswith("cbor-"), error.code
         else:
             assert visit.encode_evidence(fields) == data
-        code_of(visit.decode_answers, chance.damaged(answers[i % len(answers)]))
-        code_of(visit.decode_promise, chance.damaged(promises[i % len(promises)]))
+        code_of(reading.decode_answers, chance.damaged(answers[i % len(answers)]))
+        code_of(reading.decode_promise, chance.damaged(promises[i % len(promises)]))
         code_of(reading.decode_evidence, chance.octets(chance.below(30)))

@@ -85,11 +85,11 @@ def test_a_new_set_reaches_a_handheld_at_work(folder: Path) -> None:
             visits = list(gateway.store.segments(DEVICE))
             conductor.finish()
     # The visit that was open names the set it was opened with.
-    from ronda_protocol import segment, visit
+    from ronda_protocol import reading, segment
 
-    found = [segment.parse(one.raw) for one in visits]
+    found = [reading.parse(one.raw) for one in visits]
     closed = [one for one in found if one.header.body == segment.VISIT_BODY]
-    evidence = visit.decode_evidence(closed[0].parts[segment.EVIDENCE])
+    evidence = reading.decode_evidence(closed[0].parts[segment.EVIDENCE])
     assert evidence["case_id"] == "C-OLD" and evidence["cases_version"] != version
 
 

@@ -17,7 +17,7 @@ from pycose.keys import CoseKey
 from pycose.messages import CoseMessage
 from ronda_gateway import keys, packs, site
 from ronda_gateway.gateway import Gateway
-from ronda_protocol import cose, pack, segment, signed
+from ronda_protocol import cose, pack, reading, segment, signed
 from ronda_tools import provision
 from ronda_tools.broker import Broker
 from ronda_tools.conductor import Conductor, Handheld, Script
@@ -128,7 +128,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
 
 
 def test_the_day_was_worth_looking_at(taken: Taken) -> None:
-    parsed = [segment.parse(raw) for raw in taken.up]
+    parsed = [reading.parse(raw) for raw in taken.up]
     assert {one.header.body for one in parsed} == {segment.TRACK_BODY, segment.VISIT_BODY}
     shown = {number for one in parsed for number in one.parts}
     assert shown == {segment.TRACK, segment.EVIDENCE, segment.ANSWERS, segment.PROMISE}
@@ -141,7 +141,7 @@ def test_the_cddl_describes_every_message(taken: Taken) -> None:
         told = cddl_rules.problem("sealed-segment", cddl_rules.as_array(raw))
         assert not told, (raw.hex(), told)
         for number, rule in ((segment.ANSWERS, "answers"), (segment.PROMISE, "promise")):
-            part = segment.parse(raw).parts.get(number)
+            part = reading.parse(raw).parts.get(number)
             assert part is None or not cddl_rules.problem(rule, part[16:])
     for message in taken.down:
         assert not cddl_rules.problem("downlink", message), message.hex()

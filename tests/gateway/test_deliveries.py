@@ -12,7 +12,7 @@ from ronda_gateway.downlink import Downlinks
 from ronda_gateway.feed import Feed
 from ronda_gateway.recorder import Downlink
 from ronda_gateway.wording import SetupError
-from ronda_protocol import chunk, cose, pack, track
+from ronda_protocol import bodies, chunk, cose, pack, track
 
 HERE = b'{"online":true,"seq":1,"unsent":0}'
 
@@ -189,4 +189,4 @@ def test_what_no_handheld_takes_is_not_queued(sending: Sending) -> None:
     deliveries.queue_config(store, "desk-01", {"sample_s": 30}, 60, NOW)
     sending.links.heard("desk-01", HERE)
     found = sending.links.turn()
-    assert pack.decode_config(body_of(found)) == {4: 30}
+    assert bodies.decode_config(body_of(found)) == {4: 30}

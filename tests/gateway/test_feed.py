@@ -9,7 +9,7 @@ import pytest
 from conftest import Bench
 from ronda_gateway import feed, pipeline
 from ronda_gateway.alerts import KINDS, describe
-from ronda_protocol import segment, track
+from ronda_protocol import reading, track
 
 SECRETS = ("C-SECRETO", "titular-secreto", "promesa-secreta", "G-SECRETO")
 
@@ -88,7 +88,7 @@ def test_a_visit_carries_its_proof(bench: Bench) -> None:
     assert data["chain"] == device.prev.hex()
     assert data["clocks"]["gateway"] == bench.clock.now()
     assert data["check_in"]["utc"] == data["clocks"]["handheld"]["utc"]
-    sealed = segment.parse(base64.b64decode(data["evidence"]))
+    sealed = reading.parse(base64.b64decode(data["evidence"]))
     assert sealed.header.numbers[0] == data["number"]
 
 
@@ -103,7 +103,7 @@ def test_portfolios_are_kept_apart(bench: Bench) -> None:
     # `site` is the agency's own: a visit that claims it is held, not told there.
     from ronda_protocol import cbor
 
-    fields = cbor.decode(segment.parse(device.sealed[0]).parts[2]) | {3: "site"}
+    fields = cbor.decode(reading.parse(device.sealed[0]).parts[2]) | {3: "site"}
     bench.send(device.id, device.seal(2, {2: cbor.encode(fields)}, device.next_numbers(1)))
     assert bench.events("feed/site/visits") == [] and bench.alerts() == ["unreadable"]
 

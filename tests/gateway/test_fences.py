@@ -8,8 +8,8 @@ from ronda_gateway import fences
 from ronda_gateway.feed import describe
 from ronda_gateway.judge import Judgement, judge
 from ronda_gateway.opinion import Opinion, opinion
-from ronda_gateway.pipeline import Accepted, Device, read, segment
-from ronda_protocol import fence, polygon, track, visit
+from ronda_gateway.pipeline import Accepted, Device, read
+from ronda_protocol import fence, polygon, reading, track, visit
 
 LAT, LON = MIRAFLORES
 METRE = 90  # of latitude, in 1e-7 degrees; of longitude 92
@@ -75,7 +75,7 @@ def judged(dwell_s: int = 0, **fields: Any) -> Judgement:
     device.ms = CHECK_IN_MS
     last = {name: fields.pop(name) for name in ("place",) if name in fields}
     evidence = device.evidence(**fields) | last
-    evidence = visit.decode_evidence(visit.encode_evidence(evidence))
+    evidence = reading.decode_evidence(visit.encode_evidence(evidence))
     return judge(evidence, "linked", 50, 300, dwell_s)
 
 
@@ -134,7 +134,7 @@ def test_the_feed_tells_corners_and_portal() -> None:
 
 
 def told_of(device: DeskDevice, raw: bytes) -> dict[str, Any]:
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     header = sealed.header
     known = Device(device.id, "enabled", {device.signer.kid: device.public})
     accepted = Accepted(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from desk_device import MIRAFLORES, DeskDevice
 from ronda_gateway.judge import Judgement, judge
-from ronda_protocol import fence, track, visit
+from ronda_protocol import fence, reading, track, visit
 
 LAT, LON = MIRAFLORES
 CONFIRMED = [1, visit.CONFIRMED, 0, LAT, LON, 500]
@@ -16,7 +16,7 @@ METRE = 90  # of latitude, in 1e-7 degrees
 def judged(link: str = "linked", uere_dm: int = 50, **fields: Any) -> Judgement:
     evidence = DeskDevice().evidence(**fields)
     # As it travels: what does not encode is no evidence.
-    evidence = visit.decode_evidence(visit.encode_evidence(evidence))
+    evidence = reading.decode_evidence(visit.encode_evidence(evidence))
     return judge(evidence, link, uere_dm, 300)
 
 

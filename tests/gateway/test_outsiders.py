@@ -26,7 +26,7 @@ from pycose.messages import CoseMessage, Sign1Message
 from ronda_gateway import fleet, keys, site
 from ronda_gateway.packs import cases_pack, trust_pack
 from ronda_gateway.store import open_store
-from ronda_protocol import cose, pack, receipt, segment
+from ronda_protocol import cose, issuing, pack, reading, segment
 from ronda_tools import cli
 from typer.testing import CliRunner
 
@@ -41,13 +41,13 @@ def messages() -> list[tuple[str, bytes, keys.Signer]]:
     case = {"case_id": "C-1", "portfolio": "banco-a", "creditor": "A", "order": 1}
     case |= {"place": [1, 1, 0, -121191427, -770349046, 300], "currency": "PEN"}
     log = device.log_id
-    told = receipt.encode_receipt(device.id, log, 0, bytes(32), [], [], NOW, bytes(8))
-    again = receipt.encode_resend(device.id, log, 1, 2, bytes(8))
+    told = issuing.encode_receipt(device.id, log, 0, bytes(32), [], [], NOW, bytes(8))
+    again = issuing.encode_resend(device.id, log, 1, 2, bytes(8))
     trust = trust_pack(root, [(gateway.public, pack.GATEWAY)], NOW)
     cases = cases_pack(gateway, device.id, "r-1", [case], NOW, NOW + 86400)
     return [
-        ("track", segment.parse(device.seal_track()).signed, device.signer),
-        ("visit", segment.parse(device.seal_visit()).signed, device.signer),
+        ("track", reading.parse(device.seal_track()).signed, device.signer),
+        ("visit", reading.parse(device.seal_visit()).signed, device.signer),
         ("receipt", cose.sign(told, gateway), gateway),
         ("resend", cose.sign(again, gateway), gateway),
         ("trust", trust[: cose.parse_first(trust, 0)[1]], root),
@@ -142,7 +142,7 @@ def test_a_handhelds_key_in_three_forms(tmp_path: Path) -> None:
     pem = serialization.load_pem_public_key(forms["pem"])
     assert isinstance(pem, ec.EllipticCurvePublicKey)
     assert keys.public_bytes(pem) == device.public
-    message = segment.parse(device.seal_visit()).signed
+    message = reading.parse(device.seal_visit()).signed
     jwk = json.loads(forms["jwk"])
     assert jwk["kid"] == device.signer.kid.hex()
     fields = cbor2.loads(forms["cose"])
@@ -221,7 +221,7 @@ def event(raw: bytes, name: str = "evidence") -> bytes:
 
 def test_it_verifies_every_form_of_evidence(sealed: tuple[bytes, bytes], run: Run) -> None:
     raw, pem = sealed
-    chain = segment.parse(raw).chain_hash().hex()
+    chain = reading.parse(raw).chain_hash().hex()
     forms = (raw, base64.b64encode(raw), base64.encodebytes(raw), event(raw), event(raw, "sealed"))
     for data in forms:
         done = run(data, pem)
@@ -273,4 +273,4 @@ def test_every_changed_byte_is_refused(sealed: tuple[bytes, bytes]) -> None:
         except Exception:
             continue
         # A cut between parts is a segment with parts withheld, and printed as such.
-        assert segment.parse(raw[:length]).withheld
+        assert reading.parse(raw[:length]).withheld

@@ -16,12 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p256_cases import accepts
 from ronda_protocol import (
+    bodies,
     cbor,
     chunk,
     correction,
     cose,
     fence,
+    issuing,
     pack,
+    reading,
     receipt,
     segment,
     track,
@@ -121,7 +124,7 @@ def test_fixes_pack_as_the_reference_does(drawn: tuple[int, list[ref.Fix]]) -> N
     base, found = drawn
     packed = track.pack_fixes(found, base)
     assert packed == ref.fixes_string(found, base)
-    assert track.unpack_fixes(packed, base) == found
+    assert reading.unpack_fixes(packed, base) == found
 
 
 @settings(max_examples=300, deadline=None)
@@ -132,7 +135,7 @@ def test_tracks_encode_as_the_reference_does(drawn: tuple[int, list[ref.Fix]]) -
     part = track.encode_track(found, base)
     assert part == ref.track_part(found, base)
     numbers = [entry[1] for entry in found]
-    assert track.decode_track(part, numbers, base) == found
+    assert reading.decode_track(part, numbers, base) == found
     assert segment.ranges(numbers) == ref.flat(numbers)
     assert segment.expand(segment.ranges(numbers)) == numbers
     assert track.entry_digest(found[0]) == ref.sha256(ref.dumps(found[0]))
@@ -209,7 +212,7 @@ def test_segments_round_trip_and_no_flipped_bit_passes(  # noqa: PLR0917
     numbers = [number, 1]
     header = segment.Header(device, version, bytes(16), log_id, seq, prev, stamp, numbers, 2)
     sealed = segment.seal(header, parts, Signer())
-    found = segment.parse(sealed)
+    found = reading.parse(sealed)
     assert cose.verify(found.sign1, ref.DEVICE.public, verify_digest)
     assert found.parts == parts
     fields: dict[str, Any] = {
@@ -227,12 +230,12 @@ def test_segments_round_trip_and_no_flipped_bit_passes(  # noqa: PLR0917
     }
     assert found.sign1.payload == ref.dumps(ref.header_map(**fields))
     assert found.chain_hash() == ref.DEVICE.chain_hash(found.sign1.payload)
-    assert segment.outline(found.sign1.payload) == (1, device, log_id, seq, prev)
+    assert reading.outline(found.sign1.payload) == (1, device, log_id, seq, prev)
     at = bit % (8 * len(sealed))
     flipped = bytearray(sealed)
     flipped[at >> 3] ^= 1 << (at & 7)
     try:
-        changed = segment.parse(bytes(flipped))
+        changed = reading.parse(bytes(flipped))
     except segment.SegmentError:
         return
     assert not cose.verify(changed.sign1, ref.DEVICE.public, verify_digest)
@@ -276,22 +279,22 @@ def mutated(draw: st.DrawFn) -> bytes:
 def test_any_bytes_give_a_value_or_a_named_error(raw: bytes) -> None:
     """Every decoder on every kind of damaged message; what is accepted has one encoding."""
     decoders: list[tuple[Any, Any]] = [
-        (segment.parse, lambda v: segment.assemble(v.signed, v.parts)),
+        (reading.parse, lambda v: segment.assemble(v.signed, v.parts)),
         (segment.Header.parse, segment.Header.payload),
-        (segment.outline, None),
-        (lambda data: track.decode_track(data, list(range(1, 11)), 60000), None),
-        (lambda data: track.unpack_fixes(data, 60000), lambda v: track.pack_fixes(v, 60000)),
-        (visit.decode_evidence, visit.encode_evidence),
-        (visit.decode_answers, lambda v: visit.encode_answers(*v)),
-        (visit.decode_promise, lambda v: visit.encode_promise(*v)),
+        (reading.outline, None),
+        (lambda data: reading.decode_track(data, list(range(1, 11)), 60000), None),
+        (lambda data: reading.unpack_fixes(data, 60000), lambda v: track.pack_fixes(v, 60000)),
+        (reading.decode_evidence, visit.encode_evidence),
+        (reading.decode_answers, lambda v: visit.encode_answers(*v)),
+        (reading.decode_promise, lambda v: visit.encode_promise(*v)),
         (correction.decode, None),
         (receipt.decode_receipt, None),
         (receipt.decode_resend, None),
         (pack.parse, None),
         (pack.Manifest.parse, None),
-        (pack.decode_trust, None),
+        (bodies.decode_trust, None),
         (pack.decode_cases, None),
-        (pack.decode_config, None),
+        (bodies.decode_config, None),
         (chunk.decode, lambda v: chunk.encode(*v)),
     ]
     for decode, encode in decoders:
@@ -385,8 +388,8 @@ def test_evidence_encodes_as_the_reference_does(  # noqa: PLR0917
     part = visit.encode_evidence(fields)
     names = visit_cases.NAMES
     assert part == ref.dumps({names.index(name) + 1: value for name, value in fields.items()})
-    assert visit.decode_evidence(part) == fields
-    assert visit.unpack_window(fields["check_in_fixes"], stamp[1]) == found
+    assert reading.decode_evidence(part) == fields
+    assert reading.unpack_window(fields["check_in_fixes"], stamp[1]) == found
 
 
 @settings(max_examples=200, deadline=None)
@@ -417,7 +420,7 @@ def test_receipts_encode_as_the_reference_does(  # noqa: PLR0917
         ranges.append([low + gap, low + gap + length, last])
         low += gap + length
     dispositions = [[seq, disposed[seq]] for seq in sorted(disposed)]
-    payload = receipt.encode_receipt(device, log_id, upto, head, ranges, dispositions, now, nonce)
+    payload = issuing.encode_receipt(device, log_id, upto, head, ranges, dispositions, now, nonce)
     value = {0: 2, 1: 1, 2: device, 3: log_id, 4: upto, 5: head, 8: now, 9: nonce}
     value.update({6: ranges} if ranges else {})
     value.update({7: dispositions} if dispositions else {})

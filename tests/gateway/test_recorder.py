@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ronda_gateway import fleet, schema
 from ronda_gateway.recorder import StoreDown
-from ronda_protocol import cbor, cose, receipt, segment, track, visit
+from ronda_protocol import cbor, cose, reading, receipt, segment, track, visit
 
 
 def head(raw: bytes) -> bytes:
@@ -132,7 +132,7 @@ def test_the_same_content_signed_again_is_a_repeat(bench: Bench) -> None:
     device = bench.device()
     raw = device.seal_visit()
     bench.send(device.id, raw)
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     other = cose.sign(sealed.sign1.payload, device.signer)
     twin = segment.assemble(other, sealed.parts)
     assert twin != raw
@@ -346,7 +346,7 @@ def test_a_withheld_track_is_told_when_it_comes(bench: Bench) -> None:
 def seal_payload(device: DeskDevice, change: dict[int, object]) -> bytes:
     """The next segment of a device with header keys changed, however wrong."""
     raw = device.seal_track()
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     value = cbor.decode(sealed.sign1.payload) | change
     again = segment.assemble(cose.sign(cbor.encode(value), device.signer), sealed.parts)
     device.prev = head(again)

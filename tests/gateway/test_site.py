@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ronda_gateway import keys, packs, site, store
 from ronda_gateway.wording import SetupError
-from ronda_protocol import cose, pack
+from ronda_protocol import bodies, cose, pack
 
 NOW = 1789477200
 
@@ -27,7 +27,7 @@ def test_a_site_and_its_trust_pack(tmp_path: Path) -> None:
     assert cose.verify(sealed.sign1, made.root_public, keys.verify_digest)
     assert cose.thumbprint(made.root_public) == made.root_thumbprint
     assert sealed.manifest.pack_type == pack.TRUST and sealed.manifest.version == NOW
-    root, listed = pack.decode_trust(sealed.body)
+    root, listed = bodies.decode_trust(sealed.body)
     assert root == made.root_public == made.signer("root").public
     roles = {key[1]: key[2] for key in listed}
     assert roles == {

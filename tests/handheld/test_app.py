@@ -7,10 +7,9 @@ import os
 from handheld import app, provision
 from handheld.signer import Signer
 from handheld_board import FakeBoard
-from ronda_protocol import cose, pack, receipt, segment, track
+from ronda_protocol import cose, issuing, pack, reading, segment, track
 from script_broker import Broker, LinkTime, publish
 
-HEAP = "1m"  # sources, compiled in the VM anew at every boot of a test
 HEAP = "1m"  # the RAM flash and every source as it is
 
 NOW = 1789473600
@@ -29,12 +28,12 @@ CASE = {
 def trust_pack(version=3, last=LATER):
     keys = [[GATEWAY.public, pack.GATEWAY, 0, LATER, False]]
     manifest = pack.Manifest(pack.TRUST, "site", "trust", version, 0, last)
-    return pack.seal(manifest, pack.encode_trust(ROOT.public, keys), ROOT)
+    return issuing.seal(manifest, issuing.encode_trust(ROOT.public, keys), ROOT)
 
 
 def cases_pack(first=0, last=LATER):
     manifest = pack.Manifest(pack.CASES, "site", "cases", 3, first, last)
-    return pack.seal(manifest, pack.encode_cases("r", 1, LATER, [CASE]), GATEWAY)
+    return issuing.seal(manifest, issuing.encode_cases("r", 1, LATER, [CASE]), GATEWAY)
 
 
 class Script:
@@ -126,11 +125,11 @@ class Gateway(Broker):
     def receive(self, flags, body):
         end = 2 + int.from_bytes(body[:2], "big")
         if b"/up/" in body[2:end]:
-            found = segment.parse(body[end + 2 :])
+            found = reading.parse(body[end + 2 :])
             header = found.header
             self.seen.append(header.seq)
             now = (header.stamp[2] or NOW) + 1
-            data = receipt.encode_receipt(
+            data = issuing.encode_receipt(
                 header.device,
                 header.log_id,
                 header.seq,
@@ -158,7 +157,7 @@ def events(board):
     log.open()
     found = []
     for seq in range(1, log.head + 1):
-        part = segment.parse(log.read(seq))
+        part = reading.parse(log.read(seq))
         if part.header.body == segment.TRACK_BODY:
             found += [entry[3:5] for entry in part.entries() if entry[0] == track.EVENT]
     return found

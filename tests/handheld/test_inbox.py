@@ -12,7 +12,7 @@ from handheld import forget, packs, provision, sync
 from handheld.log import Log
 from handheld.trust import Trust
 from handheld_board import FakeBoard, FakeClock, PowerCut, Signer, files
-from ronda_protocol import cbor, chunk, cose, pack, receipt, segment, track
+from ronda_protocol import cbor, chunk, cose, issuing, pack, reading, receipt, track
 from script_broker import LinkTime
 
 HEAP = "2m"
@@ -43,7 +43,7 @@ def cases_pack(version=20, count=70, scope="prueba-01", signer=GATEWAY, **more):
     body = more.pop("body", None)
     if body is None:
         listed = [case(i) for i in range(count)]
-        body = pack.encode_cases("r%d" % version, NOW, more.pop("expires", NOW + DAY), listed)
+        body = issuing.encode_cases("r%d" % version, NOW, more.pop("expires", NOW + DAY), listed)
     return sealed(pack.CASES, "cases", version, body, scope, signer, **more)
 
 
@@ -51,7 +51,7 @@ def sealed(kind, name, version, body, scope="prueba-01", signer=GATEWAY, **more)
     first, last = more.get("first", NOW - 60), more.get("last", NOW + DAY)
     manifest = pack.Manifest(kind, more.get("scope", scope), name, version, first, last)
     manifest.requires = more.get("requires", [])
-    whole = pack.seal(manifest, body, signer)
+    whole = issuing.seal(manifest, body, signer)
     return whole[: cose.parse_first(whole)[1]], body
 
 
@@ -60,7 +60,7 @@ def trust_pack(version=3, keys=None, root=ROOT, signer=None, scope="site"):
         [GATEWAY.public, pack.GATEWAY, 0, NOW + 9 * DAY, False],
         [RELEASE.public, pack.RELEASE, 0, NOW + 9 * DAY, False],
     ]
-    body = pack.encode_trust(root.public, keys)
+    body = issuing.encode_trust(root.public, keys)
     return sealed(pack.TRUST, "trust", version, body, scope, signer or root, last=NOW + 9 * DAY)
 
 
@@ -122,7 +122,7 @@ class Handheld:
         self.log.seal_track()
         found = []
         for seq in range(1, self.log.head + 1):
-            part = segment.parse(self.log.read(seq))
+            part = reading.parse(self.log.read(seq))
             found += [entry[4] for entry in part.entries() if entry[:1] + entry[3:4] == [3, code]]
         return found
 
@@ -426,7 +426,7 @@ async def test_a_new_trust_pack_changes_whom_it_believes_at_once():
     def receipt_by(signer):
         log = device.log
         return cose.sign(
-            receipt.encode_receipt(
+            issuing.encode_receipt(
                 "prueba-01", log.log_id, 1, log.chain.hash_at(1), [], [], NOW, bytes(8)
             ),
             signer,
@@ -459,7 +459,7 @@ async def test_the_sites_pack_waits_behind_our_own():
 
 
 def resend(log_id, first, last, name=b"request1", signer=GATEWAY, device="prueba-01"):  # noqa: PLR0917
-    return cose.sign(receipt.encode_resend(device, log_id, first, last, name), signer)
+    return cose.sign(issuing.encode_resend(device, log_id, first, last, name), signer)
 
 
 async def answered(device):
@@ -468,7 +468,7 @@ async def answered(device):
     while device.sync.again:
         found = device.sync._seldom("again")
         if found:
-            assert segment.parse(found[2]).header.seq == found[1]
+            assert reading.parse(found[2]).header.seq == found[1]
             seqs.append(found[1])
     return seqs
 
@@ -540,7 +540,7 @@ async def test_what_cannot_be_sent_again_is_declared_lost():
 def events_of_lost(device):
     """LOST events of this boot; what cannot be read is passed over."""
     device.log.seal_track()
-    part = segment.parse(device.log.read(device.log.head))
+    part = reading.parse(device.log.read(device.log.head))
     return [entry[4] for entry in part.entries() if entry[:1] + entry[3:4] == [3, track.LOST]]
 
 
@@ -582,7 +582,7 @@ async def test_a_restored_gateways_ranges_are_honoured_and_nothing_is_unreleased
     def said(upto, ranges):
         head = log.chain.hash_at(upto) if upto else receipt.NO_HEAD
         return cose.sign(
-            receipt.encode_receipt("prueba-01", log.log_id, upto, head, ranges, [], NOW, bytes(8)),
+            issuing.encode_receipt("prueba-01", log.log_id, upto, head, ranges, [], NOW, bytes(8)),
             GATEWAY,
         )
 
@@ -593,7 +593,7 @@ async def test_a_restored_gateways_ranges_are_honoured_and_nothing_is_unreleased
     # A range that ends in another's hash is a clone's: ours is still to be sent.
     assert await device.get(said(2, [[5, 5, bytes(32)]])) == []
     assert not lane.answered(5)
-    wrong = receipt.encode_receipt(
+    wrong = issuing.encode_receipt(
         "prueba-01", log.log_id, 2, bytes(range(32)), [[5, 5, bytes(32)]], [], NOW, bytes(8)
     )
     assert await device.get(cose.sign(wrong, GATEWAY)) == ["chain"]

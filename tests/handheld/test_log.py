@@ -5,7 +5,7 @@ import os
 from handheld import log as log_module
 from handheld.log import Log
 from handheld_board import Blocks, FakeBoard, FakeClock, PowerCut, files
-from ronda_protocol import cose, p256, segment, track
+from ronda_protocol import cose, p256, reading, track
 
 HEAP = "4m"
 
@@ -33,7 +33,7 @@ def chain_of(log):
             if raw is None:
                 prev = None
                 continue
-            found = segment.parse(raw)
+            found = reading.parse(raw)
             header = found.header
             assert header.seq == seq and header.log_id == chain.log_id
             assert prev is None or header.prev == prev, seq
@@ -71,7 +71,7 @@ def test_a_day_seals_by_count_and_by_age():
     counts = {"fix": 130, "battery": 0, "event": 1, "visit": 0, "correction": 0}
     assert log.counts == counts
     check_saved(board, log)
-    found = segment.parse(log.read(1))
+    found = reading.parse(log.read(1))
     assert cose.verify(found.sign1, board.signer.public, p256.verify)
     assert found.header.stamp[0] == 1 and found.header.device == "prueba-01"
     assert found.header.numbers == [1, 61]
@@ -89,8 +89,8 @@ def test_a_visit_is_sealed_while_a_track_is_open():
     log.battery(3900, 80, 1)
     assert log.seal_track() == 2
     check_saved(board, log)
-    assert segment.parse(log.read(2)).header.numbers == [1, 2, 4, 1]
-    visit = segment.parse(log.read(1))
+    assert reading.parse(log.read(2)).header.numbers == [1, 2, 4, 1]
+    visit = reading.parse(log.read(1))
     assert sorted(visit.parts) == [2, 3] and visit.header.numbers == [3, 1]
 
 
@@ -104,11 +104,11 @@ def test_the_next_boot_seals_what_the_last_one_left_open():
     board.reboot()
     log, clock = start(board, utc=None)
     assert log.head == 2
-    recovered = segment.parse(log.read(2))
+    recovered = reading.parse(log.read(2))
     assert recovered.header.stamp[0] == 1 and recovered.header.numbers == [1, 11]
     assert log.fix(fix(clock)) == 14  # 12 the visit, 13 the boot event
     check_saved(board, log)
-    assert segment.parse(log.read(3)).header.stamp == [2, clock.ms(), None, 0, 0]
+    assert reading.parse(log.read(3)).header.stamp == [2, clock.ms(), None, 0, 0]
 
 
 def test_time_does_not_run_backward_in_number_order():
@@ -120,7 +120,7 @@ def test_time_does_not_run_backward_in_number_order():
     log.event(track.FIX_FOUND)
     log.fix(late)
     log.seal_track()
-    entries = segment.parse(log.read(1)).entries()
+    entries = reading.parse(log.read(1)).entries()
     times = [entry[2] for entry in entries]
     assert times == sorted(times) and entries[-1][0] == track.FIX
 
@@ -230,7 +230,7 @@ def test_nv_lost_goes_on_with_the_log_and_says_so():
     log, clock = start(board)
     assert log.log_id == log_id and log.number > 2
     check_saved(board, log)
-    events = [e[3:] for e in segment.parse(log.read(log.head)).entries()]
+    events = [e[3:] for e in reading.parse(log.read(log.head)).entries()]
     assert [track.RECOVERED, ["nv"]] in events
 
 
@@ -248,11 +248,11 @@ def test_a_flash_put_back_begins_a_new_log_that_names_the_old():
     assert log.chains()[0].log_id == old and log.chains()[0].unsent() == 1
     assert log.number > number
     log.seal_track()
-    first = segment.parse(log.read(1))
+    first = reading.parse(log.read(1))
     assert first.header.previous_log == [old, last, last_hash, "tail"]
     events = []
     for seq in range(1, log.head + 1):
-        events += [e[3:] for e in segment.parse(log.read(seq)).entries() if e[0] == track.EVENT]
+        events += [e[3:] for e in reading.parse(log.read(seq)).entries() if e[0] == track.EVENT]
     assert [track.LOST, [2, 2, "tail", old]] in events
     # The old log is still sent and receipted, under its own id.
     assert log.unsent() == log.head + 1
@@ -269,7 +269,7 @@ def test_a_formatted_flash_begins_a_new_log():
     fresh.nv = board.nv
     log, clock = start(fresh)
     log.seal_track()
-    first = segment.parse(log.read(1))
+    first = reading.parse(log.read(1))
     assert first.header.previous_log == [old, 1, last_hash, "missing"]
     assert first.header.numbers[0] == number + 1
     # And again: the newborn log is on flash now, so nothing else happens at the next boot.

@@ -3,7 +3,7 @@
 import sys
 
 from handheld_board import FakeBoard
-from ronda_protocol import fence, segment, track, visit
+from ronda_protocol import fence, reading, segment, track, visit
 from test_visits import DOOR, Day, Gnss
 
 HEAP = "4m"
@@ -77,11 +77,11 @@ def closed(day, **closing):
     judge = fence.Plane(facts["place"][2:])
     for moment in ("check_in", "close"):
         if moment + "_verdict" in facts:
-            fixes = visit.unpack_window(facts[moment + "_fixes"], facts[moment][1])
+            fixes = reading.unpack_window(facts[moment + "_fixes"], facts[moment][1])
             assert judge.verdict(visit.fence_fixes(fixes)) == facts[moment + "_verdict"]
     if "portal" in facts:
         stamp, window, verdict, _ = facts["portal"]
-        fixes = visit.unpack_window(window, stamp[1])
+        fixes = reading.unpack_window(window, stamp[1])
         assert judge.verdict(visit.fence_fixes(fixes)) == verdict
     return facts
 

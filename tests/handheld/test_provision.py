@@ -8,7 +8,7 @@ from handheld import app, packs, provision
 from handheld.signer import Signer
 from handheld.trust import Trust
 from handheld_board import FakeBoard, PowerCut, files
-from ronda_protocol import cbor, cose, p256, pack
+from ronda_protocol import cbor, cose, issuing, p256, pack
 
 ORDER = int.from_bytes(cose.N, "big")
 ROOT, GATEWAY = Signer(bytes([1]) * 32), Signer(bytes([2]) * 32)
@@ -55,12 +55,12 @@ def believed(board):
 def trust_pack(root=ROOT, version=3):
     keys = [[GATEWAY.public, pack.GATEWAY, 0, 4000000000, False]]
     manifest = pack.Manifest(pack.TRUST, "site", "trust", version, 0, 4000000000)
-    return pack.seal(manifest, pack.encode_trust(root.public, keys), root)
+    return issuing.seal(manifest, issuing.encode_trust(root.public, keys), root)
 
 
 def cases_pack(scope="lima-01", signer=GATEWAY):
     manifest = pack.Manifest(pack.CASES, scope, "cases", 3, 0, 4000000000)
-    return pack.seal(manifest, pack.encode_cases("r", 1, 2, []), signer)
+    return issuing.seal(manifest, issuing.encode_cases("r", 1, 2, []), signer)
 
 
 def test_the_key_is_made_from_good_entropy_only():

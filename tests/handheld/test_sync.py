@@ -11,7 +11,7 @@ from handheld.log import Log
 from handheld.sync import Sync
 from handheld.trust import Trust
 from handheld_board import FakeBoard, FakeClock, Signer, files
-from ronda_protocol import cbor, cose, pack, receipt, segment, signed, track
+from ronda_protocol import cbor, cose, issuing, pack, reading, receipt, signed, track
 from script_broker import Broker, LinkTime, publish
 
 gc.threshold(100000)  # as firmware/main.py does: hours of link time must not scatter the heap
@@ -85,7 +85,7 @@ class Rig:
         end = 2 + int.from_bytes(body[:2], "big")
         topic, data = body[2:end], body[end + 2 :]
         if topic == UP:
-            header = segment.parse(data)
+            header = reading.parse(data)
             self.up.append((header.header.seq, flags & 8))
             self.have[header.header.seq] = header.chain_hash()
             if not self.hold:
@@ -108,7 +108,7 @@ class Rig:
         fields = {"device": "prueba-01", "log_id": self.log.log_id, "head": head, "now": NOW}
         fields.update({"ranges": [], "dispositions": self.held, "nonce": b"12345678"})
         fields.update(other)
-        data = receipt.encode_receipt(
+        data = issuing.encode_receipt(
             fields["device"],
             fields["log_id"],
             upto,
@@ -293,7 +293,7 @@ def mutations(rig):
     high = (int.from_bytes(cose.N, "big") - s).to_bytes(32, "big")
     flipped = bytearray(sign1.signature)
     flipped[5] ^= 4
-    resend = receipt.encode_resend("prueba-01", rig.log.log_id, 1, 3, b"12345678")
+    resend = issuing.encode_resend("prueba-01", rig.log.log_id, 1, 3, b"12345678")
     parts = sign1.protected, {}, sign1.payload, sign1.signature
     return {
         "stranger's key": rig.receipt(3, STRANGER),
@@ -444,7 +444,7 @@ async def test_an_unreadable_segment_is_declared_lost_once():
     await rig.wait(130)
     assert rig.seqs()[:3] == [1, 3, 4]
     await rig.stop()
-    sealed = segment.parse(rig.log.read(rig.log.seal_track()))
+    sealed = reading.parse(rig.log.read(rig.log.seal_track()))
     lost = [entry[4] for entry in sealed.entries() if entry[3] == track.LOST]
     assert lost == [[2, 2, "unreadable"]]
 

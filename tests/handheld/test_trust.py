@@ -6,7 +6,7 @@ import os
 from handheld import packs
 from handheld.trust import Trust
 from handheld_board import FakeBoard, FakeClock, Signer
-from ronda_protocol import cbor, cose, pack, track
+from ronda_protocol import cbor, cose, issuing, pack, track
 
 NOW = 1789473600
 DAY = 86400
@@ -65,14 +65,14 @@ class Site:
             [self.gateway.public, pack.GATEWAY, NOW - DAY, NOW + DAY, False],
             [self.release.public, pack.RELEASE, 0, NOW + 100 * DAY, False],
         ]
-        body = pack.encode_trust(root or self.root.public, keys)
+        body = issuing.encode_trust(root or self.root.public, keys)
         manifest = pack.Manifest(pack.TRUST, scope, "trust", version, NOW - DAY, NOW + 2 * DAY)
-        return pack.seal(manifest, body, signer or self.root)
+        return issuing.seal(manifest, body, signer or self.root)
 
     def cases_pack(self, signer=None, version=5, scope="site", first=NOW - 60, last=NOW + DAY):
-        body = pack.encode_cases("r1", NOW, NOW + DAY, [])
+        body = issuing.encode_cases("r1", NOW, NOW + DAY, [])
         manifest = pack.Manifest(pack.CASES, scope, "cases", version, first, last)
-        return pack.seal(manifest, body, signer or self.gateway)
+        return issuing.seal(manifest, body, signer or self.gateway)
 
     def trust(self):
         return trusting(self.board)
@@ -191,32 +191,32 @@ def test_our_own_cases_beat_the_sites():
 def test_a_pack_may_ask_for_another_first():
     site = Site()
     trust, log = site.trust(), Events()
-    body = pack.encode_cases("r1", NOW, NOW + DAY, [])
+    body = issuing.encode_cases("r1", NOW, NOW + DAY, [])
     for needed, code in (
         ([[pack.TRUST, "trust", 10]], "requires"),  # read, not yet settled
         ([[pack.FORM, "visita-1", 1]], "requires"),
         ([], None),
     ):
         manifest = pack.Manifest(pack.CASES, "site", "cases", 5, 0, NOW + DAY, requires=needed)
-        data = pack.seal(manifest, body, site.gateway)
+        data = issuing.seal(manifest, body, site.gateway)
         assert site.load(data) == code
     packs.find(trust, FakeClock(), log, pack.TRUST)
     manifest.requires = [[pack.TRUST, "trust", 10]]
-    assert site.load(pack.seal(manifest, body, site.gateway)) is None
+    assert site.load(issuing.seal(manifest, body, site.gateway)) is None
     manifest.requires = [[pack.TRUST, "trust", 11]]
-    assert site.load(pack.seal(manifest, body, site.gateway)) == "requires"
+    assert site.load(issuing.seal(manifest, body, site.gateway)) == "requires"
 
 
 def test_packs_of_other_names_and_types_are_not_taken():
     site = Site()
-    body = pack.encode_cases("r1", NOW, NOW + DAY, [])
+    body = issuing.encode_cases("r1", NOW, NOW + DAY, [])
     for kind, name, code in (
         (pack.CASES, "ronda-0915", "name"),
         (pack.CONFIG, "cases", "type"),
         (pack.MESSAGE, "cases", "type"),
     ):
         manifest = pack.Manifest(kind, "site", name, 5, 0, NOW + DAY)
-        assert site.load(pack.seal(manifest, body, site.gateway)) == code
+        assert site.load(issuing.seal(manifest, body, site.gateway)) == code
     # A trust pack is everybody's: one for a single handheld could hide what the site revokes.
     assert site.refused(site.trust_pack(scope=site.board.ident.device_id)) == "scope"
 
@@ -224,7 +224,7 @@ def test_packs_of_other_names_and_types_are_not_taken():
 def test_cases_past_their_time_are_not_taken():
     site = Site()
     manifest = pack.Manifest(pack.CASES, "site", "cases", 5, 0, NOW + DAY)
-    data = pack.seal(manifest, pack.encode_cases("r1", 1, NOW, []), site.gateway)
+    data = issuing.seal(manifest, issuing.encode_cases("r1", 1, NOW, []), site.gateway)
     assert site.load(data) == "expired"
     assert site.load(data, utc=NOW - 60) is None
     assert site.load(data, utc=None) is None  # whoever checks in without a time is told so
@@ -234,10 +234,10 @@ def test_settings_have_bounds():
     site = Site()
     manifest = pack.Manifest(pack.CONFIG, "site", "config", 5, 0, NOW + DAY)
     for values, code in (({"sample_s": 30, "search_m": 150}, None), ({}, None)):
-        site.put("config", pack.seal(manifest, pack.encode_config(values), site.gateway))
+        site.put("config", issuing.seal(manifest, issuing.encode_config(values), site.gateway))
         _, found, _ = packs.load(site.trust(), FakeClock(), pack.CONFIG)
         assert found == ({4: 30, 8: 150} if values else {})
-    site.put("config", pack.seal(manifest, cbor.encode({8: 2001}), site.gateway))
+    site.put("config", issuing.seal(manifest, cbor.encode({8: 2001}), site.gateway))
     try:
         packs.load(site.trust(), FakeClock(), pack.CONFIG)
         assert False
@@ -309,9 +309,9 @@ def test_a_round_of_two_hundred_costs_no_heap():
     for i in range(200):
         listed.append(dict(case))
         listed[i]["case_id"], listed[i]["order"] = "caso-%03d" % i, 200 - i
-    body = pack.encode_cases("r1", NOW, NOW + DAY, listed)
+    body = issuing.encode_cases("r1", NOW, NOW + DAY, listed)
     manifest = pack.Manifest(pack.CASES, "site", "cases", 5, NOW - 60, NOW + DAY)
-    site.put("cases", pack.seal(manifest, body, site.gateway))
+    site.put("cases", issuing.seal(manifest, body, site.gateway))
     listed = body = None
     trust, clock = site.trust(), FakeClock()
     gc.collect()

@@ -9,7 +9,7 @@ from handheld.cases import Cases
 from handheld.log import Log
 from handheld.visits import Visits
 from handheld_board import Blocks, FakeBoard, FakeClock, PowerCut
-from ronda_protocol import fence, pack, segment, track, visit
+from ronda_protocol import fence, issuing, reading, segment, track, visit
 
 HEAP = "4m"
 
@@ -32,7 +32,7 @@ def cases(quality=visit.CONFIRMED, expires_at=EXPIRES):
                 "currency": "PEN",
             }
         )
-    body = pack.encode_cases("ronda-1", 1789473600, expires_at, listed)
+    body = issuing.encode_cases("ronda-1", 1789473600, expires_at, listed)
     path = "%s/round-%d-%d" % (os.getenv("RONDA_TMP"), quality, expires_at)
     with open(path, "wb") as f:
         f.write(body)
@@ -90,13 +90,13 @@ class Day:
         found = []
         for chain in self.log.chains():
             for seq in range(1, chain.head + 1):
-                found.append(segment.parse(chain.read(seq)))
+                found.append(reading.parse(chain.read(seq)))
         return found
 
     def evidence(self):
         """The evidence of every sealed visit, in order."""
         return [
-            visit.decode_evidence(found.parts[segment.EVIDENCE])
+            reading.decode_evidence(found.parts[segment.EVIDENCE])
             for found in self.segments()
             if found.header.body == segment.VISIT_BODY
         ]
@@ -128,12 +128,12 @@ def test_an_honest_visit_from_check_in_to_close():
     )
     assert done["ok"] and done["code"] == "saved"
     assert done["visit_id"] == visit.visit_id("prueba-01", day.log.log_id, done["seq"])
-    found = segment.parse(day.log.read(done["seq"]))
+    found = reading.parse(day.log.read(done["seq"]))
     assert sorted(found.parts) == [2, 3, 4]
-    assert visit.decode_promise(found.parts[4])[1] == promise
-    answers = visit.decode_answers(found.parts[3])
+    assert reading.decode_promise(found.parts[4])[1] == promise
+    answers = reading.decode_answers(found.parts[3])
     assert answers[1] == {"quien": "titular", "tipologia": "quiere_puede"}
-    assert answers[0] != visit.decode_promise(found.parts[4])[0]
+    assert answers[0] != reading.decode_promise(found.parts[4])[0]
     facts = day.evidence()[0]
     assert facts["ended"] == visit.CLOSED and facts["opened"] == visit.OPENED_INSIDE
     assert facts["check_in"][1] == 20000 and facts["close"][1] == 140000
@@ -143,7 +143,7 @@ def test_an_honest_visit_from_check_in_to_close():
     assert facts["form"] == questionnaire.form() and facts["cases_version"] == 17
     assert facts["portfolio"] == "banco-a" and facts["law"] == [0]
     # The gateway reproduces the verdict from what the evidence holds.
-    fixes = visit.unpack_window(facts["check_in_fixes"], facts["check_in"][1])
+    fixes = reading.unpack_window(facts["check_in_fixes"], facts["check_in"][1])
     assert len(fixes) == 8
     again = fence.verdict(facts["place"][2:], visit.fence_fixes(fixes), 50)
     assert again == facts["check_in_verdict"]
@@ -259,7 +259,7 @@ def test_frozen_fixes_prove_nothing():
     day.do("close", outcome="ausente", answers={"quien": "nadie"})
     facts = day.evidence()[0]
     assert facts["check_in_verdict"] == [fence.UNCERTAIN, None, None, 0, fence.DISQUALIFIED]
-    fixes = visit.unpack_window(facts["check_in_fixes"], facts["check_in"][1])
+    fixes = reading.unpack_window(facts["check_in_fixes"], facts["check_in"][1])
     assert [track.fix_flags(fix) for fix in fixes] == [track.FROZEN] * 8
 
 
@@ -358,7 +358,7 @@ def test_an_open_visit_survives_the_power():
     assert len(facts) == 1 and facts[0]["ended"] == visit.INTERRUPTED
     assert facts[0]["check_in"][0] == 1 and "outcome" not in facts[0] and "close" not in facts[0]
     found = [s for s in day.segments() if s.header.body == segment.VISIT_BODY][0]
-    assert visit.decode_answers(found.parts[3])[1] == {"quien": "titular", "volver_el": 20260930}
+    assert reading.decode_answers(found.parts[3])[1] == {"quien": "titular", "volver_el": 20260930}
     assert found.header.stamp[0] == 2
     # The shift goes on, and the next visit can begin as soon as there is time.
     assert day.visits.in_shift and day.visits.gestor == "g-07" and day.visits.case_id is None

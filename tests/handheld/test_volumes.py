@@ -7,7 +7,7 @@ from handheld import volumes
 from handheld.log import Log
 from handheld.volumes import Records, frame
 from handheld_board import FakeBoard, FakeClock, files
-from ronda_protocol import segment, track
+from ronda_protocol import reading, track
 
 HEAP = "4m"
 
@@ -171,7 +171,7 @@ def test_the_last_segment_damaged_goes_on_by_the_word_of_nv():
         log, clock = start(board)
         assert log.log_id == log_id and log.head >= head, byte
         log.seal_track()
-        after = segment.parse(log.read(head + 1))
+        after = reading.parse(log.read(head + 1))
         assert after.header.prev == head_hash and after.header.numbers[0] == number + 1
 
 
@@ -219,7 +219,7 @@ def test_junk_among_the_files_is_passed_over():
     board.reboot()
     log, clock = start(board)
     assert log.event(track.FIX_LOST) and log.seal_track() == 1
-    assert segment.parse(log.read(1)).header.previous_log[3] == "tail"
+    assert reading.parse(log.read(1)).header.previous_log[3] == "tail"
 
 
 def test_a_receipt_lets_go_only_of_what_it_proves():
@@ -263,7 +263,7 @@ def test_grace_lasts_seven_days_and_the_newest_segment_for_ever():
     board.reboot()
     log, clock = start(board)
     assert log.log_id == log_id and log.head == 103 and log.unsent() == 1
-    assert segment.parse(log.read(103)).header.prev == head_hash
+    assert reading.parse(log.read(103)).header.prev == head_hash
 
 
 def test_what_is_not_receipted_is_never_evicted():
@@ -286,7 +286,7 @@ def entries(log):
     for seq in range(1, log.head + 1):
         raw = log.read(seq)
         if raw:
-            found += segment.parse(raw).entries()
+            found += reading.parse(raw).entries()
     return found
 
 

@@ -1,7 +1,7 @@
 """Sealed segments for tests, made with a key of their own: a visit and a track."""
 
 from ronda_gateway.keys import Signer, make
-from ronda_protocol import segment, track, visit
+from ronda_protocol import reading, segment, track, visit
 
 LOG = bytes(range(8))
 UTC = 1789477200
@@ -64,7 +64,7 @@ def visit_segment(
     }
     raw = segment.seal(header(seq, [number, 1], segment.VISIT_BODY), parts, signer)
     if withhold:
-        signed = segment.parse(raw).signed
+        signed = reading.parse(raw).signed
         raw = segment.assemble(signed, {k: v for k, v in parts.items() if k not in withhold})
     return raw, signer
 

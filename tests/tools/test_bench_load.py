@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ronda_protocol import segment
+from ronda_protocol import reading, segment
 from ronda_tools import bench_load, cli
 from ronda_tools.broker import Broker, free_port
 from typer.testing import CliRunner, Result
@@ -57,7 +57,7 @@ def test_what_it_sends_is_a_handhelds_log() -> None:
     [device] = bench_load.fleet(1, 3, 30, 1789477200)
     before = segment.FIRST_PREV
     for seq, raw in enumerate(device.sealed, 1):
-        parsed = segment.parse(raw)
+        parsed = reading.parse(raw)
         assert (parsed.header.seq, parsed.header.prev) == (seq, before)
         assert len(parsed.entries()) == 30
         before = parsed.chain_hash()

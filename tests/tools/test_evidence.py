@@ -9,7 +9,7 @@ import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from ronda_gateway.keys import public_pem
-from ronda_protocol import cbor, cose, segment
+from ronda_protocol import cbor, cose, reading, segment
 from ronda_tools import cli_evidence
 from ronda_tools.evidence import examine
 from ronda_tools.evidence_file import Held
@@ -93,7 +93,7 @@ def test_every_flipped_byte_shows(run) -> None:
 
 def test_every_truncation_shows() -> None:
     raw, signer = visit_segment()
-    whole = {len(segment.assemble(segment.parse(raw).signed, {}))}
+    whole = {len(segment.assemble(reading.parse(raw).signed, {}))}
     for length in range(len(raw)):
         report = examine(Held(raw[:length]), signer.public)
         # A cut between two parts is a segment with parts withheld, and says so.

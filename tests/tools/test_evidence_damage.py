@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import typer
 from ronda_gateway.keys import make, public_pem
-from ronda_protocol import cose, segment
+from ronda_protocol import cose, reading, segment
 from ronda_tools import cli_evidence, evidence_damage
 from ronda_tools.evidence_damage import locate, place_of
 from sealed import track_segment, visit_segment
 from typer.testing import CliRunner
 
 RAW, SIGNER = visit_segment()
-SIGNED = len(segment.parse(RAW).signed)
+SIGNED = len(reading.parse(RAW).signed)
 
 
 def changed(data: bytes, at: int, mask: int) -> bytes:
@@ -28,7 +28,7 @@ def offset(content: bytes, within: bytes = RAW) -> int:
 
 def test_every_field_is_named_by_its_bytes() -> None:
     """The whole map of a segment, offset by offset, against where each value is known to lie."""
-    parsed = segment.parse(RAW)
+    parsed = reading.parse(RAW)
     header = parsed.header
     for content, field in (
         (header.device.encode(), "device"),
@@ -116,7 +116,7 @@ def told(report: dict, name: str) -> list[dict]:
 
 
 def test_the_command_points_at_header_field_signature_and_part(verify) -> None:
-    seq = offset(segment.parse(RAW).header.log_id) + 9
+    seq = offset(reading.parse(RAW).header.log_id) + 9
     for at, section, field, words in (
         (seq, "header", "seq", "la cabecera, campo seq"),
         (offset(b"eq-1"), "header", "device", "la cabecera, campo device"),
@@ -133,7 +133,7 @@ def test_the_command_points_at_header_field_signature_and_part(verify) -> None:
 
 
 def test_with_parts_withheld_the_rest_is_still_pointed_at(verify) -> None:
-    raw = segment.assemble(RAW[:SIGNED], {2: segment.parse(RAW).parts[2]})
+    raw = segment.assemble(RAW[:SIGNED], {2: reading.parse(RAW).parts[2]})
     code, report, _ = verify(raw)
     assert code == 0 and not told(report, "change")
     code, report, _ = verify(changed(raw, raw.index(b"promesa"), 1))

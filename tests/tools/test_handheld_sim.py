@@ -19,7 +19,7 @@ import pytest
 from ronda_gateway import fleet, site, store
 from ronda_gateway.gateway import Gateway
 from ronda_gateway.keys import verify_digest
-from ronda_protocol import cose, segment
+from ronda_protocol import cose, reading, segment
 from ronda_tools import cli_evidence, cli_handheld, handheld_sim, provision
 from ronda_tools.broker import Broker, free_port
 from ronda_tools.conductor import Conductor, Handheld, Link
@@ -166,7 +166,7 @@ def test_a_visit_is_recorded(visit_files: dict[str, Path]) -> None:
     assert closed["check_in"]["verdict"] == "inside" and closed["close"]["verdict"] == "inside"
     assert closed["outcome"] == "sin_acuerdo" and closed["case_id"] == "c-1"
     assert closed["visit_id"] == found["script"][-1]["result"]["visit_id"]
-    sealed = segment.parse(base64.b64decode(closed["evidence"]))
+    sealed = reading.parse(base64.b64decode(closed["evidence"]))
     assert sealed.header.device == found["device"]
     assert closed["parts"] == [segment.EVIDENCE, segment.ANSWERS]
 
@@ -310,7 +310,7 @@ def test_a_visit_reaches_the_gateway(
     for row in found["visits"]:
         raw = base64.b64decode(row["evidence"])
         assert raw in stored
-        assert cose.verify(segment.parse(raw).sign1, public, verify_digest)
+        assert cose.verify(reading.parse(raw).sign1, public, verify_digest)
 
 
 def test_without_a_gateway_it_says_how_many(

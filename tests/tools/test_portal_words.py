@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gateway"))
 import test_fences as made
 from desk_device import DeskDevice
-from ronda_protocol import visit
+from ronda_protocol import reading, visit
 from ronda_tools import visit_words as words
 from ronda_tools.evidence import Report
 from ronda_tools.evidence_words import _visit  # pyright: ignore[reportPrivateUsage]
@@ -26,7 +26,7 @@ def told(**fields: Any) -> str:
     device.ms = made.CHECK_IN_MS
     last = {"place": fields.pop("place")} if "place" in fields else {}
     evidence = device.evidence(**fields) | last
-    evidence = visit.decode_evidence(visit.encode_evidence(evidence))
+    evidence = reading.decode_evidence(visit.encode_evidence(evidence))
     return "\n".join(_visit(Report(), evidence))
 
 

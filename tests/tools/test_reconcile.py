@@ -5,7 +5,7 @@ import hashlib
 import json
 
 import pytest
-from ronda_protocol import segment, track
+from ronda_protocol import reading, track
 from ronda_tools.reconcile import (
     Carried,
     Entry,
@@ -144,7 +144,7 @@ def test_a_stored_segment_gives_its_entries() -> None:
     found = from_segment(raw)
     assert found.id == f"eq-1/{LOG_HEX}/1"
     assert [(e.kind, e.number) for e in found.entries] == [(1, 1), (1, 2), (2, 3), (1, 4), (3, 5)]
-    canonical = segment.parse(raw).entries()
+    canonical = reading.parse(raw).entries()
     assert [e.digest for e in found.entries] == [track.entry_digest(c).hex() for c in canonical]
     with pytest.raises(Unreadable):
         from_segment(raw[:-1])

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ronda_gateway import pipeline
 from ronda_gateway.feed import VISIT, describe
 from ronda_gateway.keys import verify_digest
-from ronda_protocol import cbor, correction, cose, fence, segment, track, visit
+from ronda_protocol import cbor, correction, cose, fence, reading, segment, visit
 from ronda_protocol.bounds import WireError
 
 from ronda_tools import visit_words as words
@@ -186,7 +186,7 @@ def _read_track(
 ) -> None:
     if segment.TRACK not in parts:
         return
-    entries = track.decode_track(parts[segment.TRACK], numbers, header.stamp[1])
+    entries = reading.decode_track(parts[segment.TRACK], numbers, header.stamp[1])
     report.entries = entries
     good = [entry[1] for entry in entries] == numbers
     report.say(
@@ -212,11 +212,11 @@ def _read_visit(report: Report, parts: dict[int, bytes]) -> None:
     if 2 not in parts:
         report.say("decode", False, "evidence.no_visit")
         return
-    report.evidence = visit.decode_evidence(parts[2])
+    report.evidence = reading.decode_evidence(parts[2])
     if 3 in parts:
-        report.answers = visit.decode_answers(parts[3])[1]
+        report.answers = reading.decode_answers(parts[3])[1]
     if 4 in parts:
-        report.promise = visit.decode_promise(parts[4])[1]
+        report.promise = reading.decode_promise(parts[4])[1]
     report.say("decode", True, "evidence.visit", visit=report.visit_id)
     fields = report.evidence
     for moment in ("check_in", "close"):
@@ -234,7 +234,7 @@ def _reproduce(report: Report, place: list[Any], moment: str, seen: list[Any]) -
     a difference, so that it is told as unchecked, not as wrong.
     """
     stamp, window, signed = seen[:3]
-    fixes = visit.unpack_window(window, stamp[1])
+    fixes = reading.unpack_window(window, stamp[1])
     moment = say(f"evidence.moment.{moment}")
     try:
         ours = fence.verdict(place, visit.fence_fixes(fixes))

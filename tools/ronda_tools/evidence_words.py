@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ronda_protocol import track, visit
+from ronda_protocol import reading, track, visit
 
 from ronda_tools import visit_words as words
 from ronda_tools.evidence import Check, Report
@@ -137,7 +137,7 @@ def _entries(entries: Sequence[Sequence[Any]]) -> list[str]:
     for entry in fixes[:1] + fixes[1:][-1:]:
         told.append(say("show.fix", number=entry[1], lat=degrees(entry[3]), lon=degrees(entry[4])))
     told += [
-        say("show.event", number=entry[1], name=track.event_name(entry[3]), data=str(entry[4]))
+        say("show.event", number=entry[1], name=reading.event_name(entry[3]), data=str(entry[4]))
         for entry in entries
         if entry[0] == track.EVENT
     ]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ronda_gateway import feed
-from ronda_protocol import track
+from ronda_protocol import reading
 
 from ronda_tools import visit_words as words
 from ronda_tools.evidence_words import degrees
@@ -164,7 +164,7 @@ def _events(data: Mapping[str, Any], when: When) -> str:
 
 def event_words(code: int) -> str:
     """A log event's code in words."""
-    name = track.event_name(code)
+    name = reading.event_name(code)
     known = f"word.event.{name}"
     return say(known) if known in codes() else name
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ronda_gateway import site as sites
 from ronda_gateway.site import Site
-from ronda_protocol import fence, segment, track, visit
+from ronda_protocol import fence, reading, segment, track, visit
 
 from ronda_tools import broker, provision, texts
 from ronda_tools.conductor import Answer, Conductor, ConductorError, Handheld, Link
@@ -329,9 +329,9 @@ def _act_row(ms: int, act: Act, answer: Answer) -> dict[str, Any]:
 
 def _visit_row(raw: bytes) -> dict[str, Any]:
     """A sealed visit as data; `evidence` is the whole segment in base64."""
-    sealed = segment.parse(raw)
+    sealed = reading.parse(raw)
     header = sealed.header
-    fields = visit.decode_evidence(sealed.parts[segment.EVIDENCE])
+    fields = reading.decode_evidence(sealed.parts[segment.EVIDENCE])
     row: dict[str, Any] = {
         "visit_id": visit.visit_id(header.device, header.log_id, header.seq),
         "case_id": fields["case_id"],

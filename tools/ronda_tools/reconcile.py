@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from ronda_gateway import feed
-from ronda_protocol import segment, track
+from ronda_protocol import reading, track
 from ronda_protocol.cbor import CborError
 
 ORDER = ("visit", "fix", "battery", "event")
@@ -160,7 +160,7 @@ def from_journal(text: str, log: str = "") -> list[Entry]:
 def from_segment(raw: bytes) -> Carried:
     """What a sealed segment carries; its id is device/log/seq. Raises Unreadable."""
     try:
-        sealed = segment.parse(raw)
+        sealed = reading.parse(raw)
         header = sealed.header
         log = header.log_id.hex()
         found = sealed.entries()
