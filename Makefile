@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup run test test-all lint bench picture clean
+.PHONY: help setup run test test-all torture lint bench picture clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ run: setup ## set up, then the whole system on this machine: ronda demo
 
 test: setup ## set up, then lint, types and every test that needs no hardware or server
 	$(MAKE) lint
-	$(PYTEST) -m "not server"
+	$(PYTEST) -m "not server and not torture"
 
 test-all: setup ## every test, with Debian's mosquitto installed
 	$(MAKE) lint
@@ -30,6 +30,9 @@ lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/pyright -p firmware --typeshedpath $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+torture: setup ## the fault laboratory: build/torture/report.html (SUITE=D1 for one, ID=… repeats)
+	$(BIN)/python tests/torture/run.py $(if $(SUITE),--suite $(SUITE)) $(if $(ID),--id $(ID)) $(if $(SIZE),--size $(SIZE))
 
 bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for one of them)
 	$(BIN)/python tests/bench/run.py $(BENCH)
