@@ -12,7 +12,7 @@ from ronda_protocol import cbor, segment, track, visit
 from ronda_gateway import deliveries, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.changes import Changes, alert, visit_id
-from ronda_gateway.feed import quality_json, utc_offset
+from ronda_gateway.feed import fix_rows, utc_offset
 from ronda_gateway.pipeline import Accepted
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
@@ -51,14 +51,14 @@ class Contents:
     def _track(self, state: LogState, accepted: Accepted, base: list[Any], at: int) -> None:
         work, key, seq = self._work, state.key, accepted.seq
         offset = utc_offset(base, accepted.entries)
-        fixes = work.rows(schema.fixes)
+        fixes = fix_rows(key, accepted)
+        work.rows(schema.fixes).extend(fixes)
         for entry in accepted.entries:
+            if entry[0] == track.FIX:
+                continue
             kind, number, ms = entry[0], entry[1], entry[2]
             utc = None if offset is None else (ms + offset) // 1000
-            if kind == track.FIX:
-                quality = None if entry[8] is None else quality_json(entry[8])
-                fixes.append((key, seq, number, ms, utc, *entry[3:8], quality))
-            elif kind == track.BATTERY:
+            if kind == track.BATTERY:
                 work.rows(schema.batteries).append((key, seq, number, ms, utc, *entry[3:6]))
             else:
                 data = cbor.encode(entry[4])
@@ -67,7 +67,7 @@ class Contents:
                     deliveries.decided(work, accepted.device.id, entry[4], at)
                 if entry[3] == track.LOST:
                     self._declared_lost(accepted, number, entry[4], at)
-        work.publish(*self._work.feed.entries(accepted, at))
+        work.publish(*self._work.feed.entries(accepted, at, fixes))
 
     def _declared_lost(self, accepted: Accepted, number: int, data: Any, at: int) -> None:
         told: list[Any] = [*data, None, None, None] if isinstance(data, list) else [None] * 3

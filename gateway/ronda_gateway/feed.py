@@ -38,6 +38,11 @@ class Change(NamedTuple):
     data: dict[str, Any]
 
 
+FixRow = tuple[int, int, int, int, int | None, int, int, int, int, int, str | None]
+"""A row of schema.fixes: log, seq, number, ms, utc, lat_e7, lon_e7, hdop, satellites, fix_type,
+quality as JSON."""
+
+
 class Feed:
     """Makes outbox rows for one site; `root` is the root of all topics."""
 
@@ -53,7 +58,7 @@ class Feed:
         at: int,
         *,
         data: dict[str, Any],
-        entries: list[str] | None = None,
+        entries: str | None = None,
     ) -> OutboxRow:
         event = {
             "specversion": "1.0",
@@ -67,21 +72,26 @@ class Feed:
         }
         payload = _encode(event)
         if entries is not None:
-            # `data` and its entries come last; the entries are JSON already (see _fix_json).
-            payload = f'{payload[:-2]},"entries":[{",".join(entries)}]}}}}'
+            # `data` and its entries come last; the entries are JSON already (see _fixes_json).
+            payload = f'{payload[:-2]},"entries":[{entries}]}}}}'
         topic = f"{self.root}/feed/{topic}"
         return (None, DESTINATION, topic, event_id, WAITING, at, None, payload.encode())
 
-    def entries(self, accepted: Accepted, at: int) -> list[OutboxRow]:
-        """At most three events of a track segment: its positions, battery readings, log events."""
+    def entries(self, accepted: Accepted, at: int, fixes: list[FixRow]) -> list[OutboxRow]:
+        """At most three events of a track segment: its positions, battery readings, log events.
+
+        `fixes` is what `fix_rows` made of it.
+        """
         header = accepted.header
         assert header is not None
         offset = utc_offset(header.stamp, accepted.entries)
-        found: dict[int, list[str]] = {}
+        others: dict[int, list[str]] = {}
         for entry in accepted.entries:
-            kind = entry[0]
-            told = _fix_json(entry, offset) if kind == track.FIX else _other_json(entry, offset)
-            found.setdefault(kind, []).append(told)
+            if entry[0] != track.FIX:
+                others.setdefault(entry[0], []).append(_other_json(entry, offset))
+        found = {kind: ",".join(told) for kind, told in others.items()}
+        if fixes:
+            found[track.FIX] = _fixes_json(fixes)
         log = accepted.log_id.hex()
         device = accepted.device.id
         rows: list[OutboxRow] = []
@@ -262,25 +272,33 @@ def _fix(entry: list[Any], offset: int | None) -> dict[str, Any]:
     }
 
 
+def fix_rows(log: int, accepted: Accepted) -> list[FixRow]:
+    """What is stored of the fixes of a track segment, and told of them by `Feed.entries`."""
+    header = accepted.header
+    assert header is not None
+    offset = utc_offset(header.stamp, accepted.entries)
+    seq, fix = accepted.seq, track.FIX
+    rows: list[FixRow] = []
+    for entry in accepted.entries:
+        kind, number, ms, *place, quality = entry
+        if kind == fix:
+            utc = None if offset is None else (ms + offset) // 1000
+            told = None if quality is None else str(quality).replace("None", "null")
+            rows.append((log, seq, number, ms, utc, *place, told))
+    return rows
+
+
+# One format of what is a row already: a third of the cost of a dict and the encoder, and fixes are
+# most of what passes here.
 _FIX_JSON = (
     '{"number":%d,"ms":%d,"utc":%s,"lat_e7":%d,"lon_e7":%d,"hdop":%d,"satellites":%d,'
     '"fix_type":%d,"quality":%s}'
 )
 
 
-def quality_json(quality: list[Any]) -> str:
-    """A quality block, integers and null, as JSON: its Python text, an eighth of the encoder's
-    cost, and there are seven in a segment, told twice."""
-    return str(quality).replace("None", "null")
-
-
-def _fix_json(entry: list[Any], offset: int | None) -> str:
-    """`_fix` as JSON by one format of integers: half the cost of a dict and the encoder, and
-    fixes are most of what passes here."""
-    _, number, ms, lat, lon, hdop, satellites, fix_type, quality = entry
-    utc = "null" if offset is None else (ms + offset) // 1000
-    told = "null" if quality is None else quality_json(quality)
-    return _FIX_JSON % (number, ms, utc, lat, lon, hdop, satellites, fix_type, told)
+def _fixes_json(rows: list[FixRow]) -> str:
+    """`_fix` of each row as JSON, joined by commas."""
+    return ",".join([_FIX_JSON % row[2:] for row in rows]).replace("None", "null")
 
 
 def _other_json(entry: list[Any], offset: int | None) -> str:

@@ -252,11 +252,22 @@ def _unpack(data: bytes, ms: int, most: int) -> "list[Entry]":
         z = data[at]
         at += 1
         if z > 127:
-            z, at = _uint(data, at - 1)
+            c = data[at]
+            if 0 < c < 128:  # two bytes: what a walk nearly always needs
+                z = z & 127 | c << 7
+                at += 1
+            else:
+                z, at = _uint(data, at - 1)
         if z:
-            a, b = _parted(z)
-            dlat += a
-            dlon += b
+            if z < 16384:
+                a = _EVEN[z & 255] | _EVEN[z >> 8] << 4
+                b = _EVEN[z >> 1 & 127] | _EVEN[z >> 9] << 4
+                dlat += a >> 1 ^ -(a & 1)
+                dlon += b >> 1 ^ -(b & 1)
+            else:
+                a, b = _parted(z)
+                dlat += a
+                dlon += b
         lat += dlat
         lon += dlon
         if not fixes:  # the second fix is told from the first
@@ -268,8 +279,7 @@ def _unpack(data: bytes, ms: int, most: int) -> "list[Entry]":
                 altitude = quality[2]
         fix = [FIX, 0, ms, lat, lon, hdop, satellites, kind, quality]
         if (
-            quality
-            or ms > _MAX_MS
+            ms > _MAX_MS
             or not -900000000 <= lat <= 900000000
             or not -1800000000 <= lon <= 1800000000
             or not 0 < hdop < 256
@@ -281,17 +291,27 @@ def _unpack(data: bytes, ms: int, most: int) -> "list[Entry]":
 
 
 def _unpack_quality(data: bytes, at: int, altitude: int) -> "tuple[Entry, int]":
-    """The quality block at `at`, and the index after it."""
-    mark, at = _uint(data, at)
+    """The quality block at `at`, within the bounds of track.check_fix, and the index after it."""
+    mark = data[at]
+    at += 1
+    if mark > 127:
+        mark, at = _uint(data, at - 1)
     quality: Entry = [None, None, None, None, None, None, mark >> 2]
+    ok = mark >> 2 <= U16
     if mark & 2:
-        quality[0], at = _uint(data, at)
-        quality[1], at = _uint(data, at)
+        speed = data[at]
+        at += 1
+        if speed > 127:
+            speed, at = _uint(data, at - 1)
+        course, at = _uint(data, at)
         z, at = _uint(data, at)
-        quality[2] = altitude + _unzigzag(z)
+        altitude += _unzigzag(z)
+        ok = ok and speed <= U16 and course < 360 and -99999 <= altitude <= 99999
+        quality[0], quality[1], quality[2] = speed, course, altitude
     if mark & 1:
-        quality[3:6] = data[at], data[at + 1], data[at + 2]
+        quality[3], quality[4], quality[5] = data[at], data[at + 1], data[at + 2]
         at += 3
+    _need(ok)
     return quality, at
 
 

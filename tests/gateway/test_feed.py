@@ -3,7 +3,8 @@
 import base64
 import json
 import re
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from conftest import Bench
@@ -54,7 +55,10 @@ def test_the_fast_fix_text_is_the_plain_one() -> None:
         [1, 1, 0, 1, 2, 3, 4, 2, [65535, 359, -99999, 255, 0, 255, 65535]],
     ):
         for offset in (None, 0, 1789477200000):
-            assert json.loads(feed._fix_json(entry, offset)) == feed._fix(entry, offset)
+            base = [1, 0, None if offset is None else offset // 1000, 0, 0]
+            sealed = SimpleNamespace(header=SimpleNamespace(stamp=base), seq=1, entries=[entry])
+            rows = feed.fix_rows(1, cast(pipeline.Accepted, sealed))
+            assert json.loads(feed._fixes_json(rows)) == feed._fix(entry, offset)
 
 
 def test_time_known_only_within_the_segment(bench: Bench) -> None:

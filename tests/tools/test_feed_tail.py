@@ -14,7 +14,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from ronda_gateway.feed import Feed
+from ronda_gateway.feed import Feed, fix_rows
 from ronda_gateway.judge import judge
 from ronda_gateway.pipeline import Accepted, Device, judge_bytes
 from ronda_protocol import visit
@@ -51,7 +51,8 @@ def visit_event(**more: object) -> dict[str, Any]:
 def track_events() -> tuple[bytes, list[dict[str, Any]]]:
     """A track segment and its three feed events."""
     raw, signer = track_segment()
-    rows = FEED.entries(accepted(raw, signer.public, signer.kid), 1789477300)
+    found = accepted(raw, signer.public, signer.kid)
+    rows = FEED.entries(found, 1789477300, fix_rows(1, found))
     return raw, [json.loads(row[-1]) for row in rows]
 
 
