@@ -253,6 +253,35 @@ outbox = sa.Table(
 )
 sa.Index("ix_outbox_waiting", outbox.c.destination, outbox.c.state, outbox.c.id)
 
+resends = sa.Table(
+    "resends",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("device", sa.String(24), sa.ForeignKey("devices.id"), nullable=False),
+    sa.Column("log_id", sa.LargeBinary(8), nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("why", sa.String(16), nullable=False, comment="gap, behind, operator"),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("request_id", sa.LargeBinary(8), comment="once it is sent"),
+    sa.Column("sent_at", sa.BigInteger),
+    sa.Column("done_at", sa.BigInteger, comment="all is here, or lost"),
+)
+sa.Index("ix_resends_log", resends.c.device, resends.c.log_id)
+
+lost = sa.Table(
+    "lost",
+    metadata,
+    _log_key(),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String(32), nullable=False),
+    sa.Column("by_log", sa.Integer, sa.ForeignKey("logs.id"), nullable=False),
+    sa.Column("by_seq", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    comment="Ranges that were not stored when the device itself declared them lost.",
+)
+
 packs = sa.Table(
     "packs",
     metadata,
