@@ -51,10 +51,9 @@ class GatewayProcess:
         *,
         env: Mapping[str, str] | None = None,
         around: Sequence[str] = (),
-        before: Callable[[], None] | None = None,
     ) -> None:
         self.config, self.log = config, log
-        self.env, self.around, self.before = dict(env or {}), tuple(around), before
+        self.env, self.around = dict(env or {}), tuple(around)
         self.started_at = 0.0
         self.lines: list[dict[str, Any]] = []
         self._child: subprocess.Popen[str] | None = None
@@ -80,7 +79,6 @@ class GatewayProcess:
             text=True,
             errors="replace",
             env={**clean, **settings, **self.env},
-            preexec_fn=self.before,
         )
         self._reader = threading.Thread(
             target=self._read, args=(self._child, self.lines), daemon=True
@@ -271,8 +269,8 @@ class Rig:
                 raise self.crew.faults[0]
             if time.monotonic() - began > timeout_s:
                 raise TimeoutError(
-                    f"after {timeout_s:g} s: {unsent} segments without a receipt, {waiting} events "
-                    f"in the outbox, {len(self._missing())} not in the sink"
+                    f"after {timeout_s:g} s: {unsent} segments without a receipt, {waiting} "
+                    f"events in the outbox, {len(self._missing())} not in the sink"
                 )
             time.sleep(0.1)
 
