@@ -280,11 +280,11 @@ def fix_rows(log: int, accepted: Accepted) -> list[FixRow]:
     seq, fix = accepted.seq, track.FIX
     rows: list[FixRow] = []
     for entry in accepted.entries:
-        kind, number, ms, *place, quality = entry
-        if kind == fix:
+        if entry[0] == fix:
+            _, number, ms, lat, lon, hdop, satellites, fix_type, quality = entry
             utc = None if offset is None else (ms + offset) // 1000
             told = None if quality is None else str(quality).replace("None", "null")
-            rows.append((log, seq, number, ms, utc, *place, told))
+            rows.append((log, seq, number, ms, utc, lat, lon, hdop, satellites, fix_type, told))
     return rows
 
 

@@ -253,15 +253,19 @@ def _unpack(data: bytes, ms: int, most: int) -> "list[Entry]":
         at += 1
         if z > 127:
             c = data[at]
-            if 0 < c < 128:  # two bytes: what a walk nearly always needs
+            if 0 < c < 128:  # two bytes, or three: what a walk nearly always needs
                 z = z & 127 | c << 7
                 at += 1
+            elif c > 127 and 0 < data[at + 1] < 128:
+                z = z & 127 | (c & 127) << 7 | data[at + 1] << 14
+                at += 2
             else:
                 z, at = _uint(data, at - 1)
         if z:
-            if z < 16384:
-                a = _EVEN[z & 255] | _EVEN[z >> 8] << 4
-                b = _EVEN[z >> 1 & 127] | _EVEN[z >> 9] << 4
+            if z < 0x1000000:
+                a = _EVEN[z & 255] | _EVEN[z >> 8 & 255] << 4 | _EVEN[z >> 16] << 8
+                z >>= 1
+                b = _EVEN[z & 255] | _EVEN[z >> 8 & 255] << 4 | _EVEN[z >> 16] << 8
                 dlat += a >> 1 ^ -(a & 1)
                 dlon += b >> 1 ^ -(b & 1)
             else:
