@@ -21,7 +21,14 @@ _WINDOW = const(4)  # segments published and without a receipt at any one time
 _RESEND_MS = const(60000)
 _RESEND_MAX_MS = const(480000)  # 60 s doubles up to here while no receipt comes at all
 _HELD_MS = const(1800000)  # between two questions about segments held or quarantined there
-_BACKOFF_MAX_MS = const(60000)
+# Back-off: 2 s doubling to 44 s, and always up to 16 s more by chance, so that a fleet whose
+# broker returns does not come at one time. Where nobody answers it stays below 30 s: asking is
+# cheap there, and after an outage of hours all are back as soon as after one of seconds.
+_BACKOFF_MS = const(2000)
+_BACKOFF_MAX_MS = const(44000)
+_REFUSED_MAX_MS = const(14000)
+_SPREAD_MS = const(16000)
+_LIVED_MS = const(60000)  # a link this old was a good one
 _FRESH_MS = const(60000)  # a receipt's time is used when it answers something this new
 _SPANS = const(32)
 _GATEWAY = const(1)  # the role
@@ -125,7 +132,7 @@ class Sync:
         self._retry = asyncio.Event()
         self._open = False
         self._outstanding = 0
-        self._backoff = 1000
+        self._backoff, self._limit = _BACKOFF_MS, 0
         self.published = self.repeated = self.receipts = self.links = 0
         self.refused = {}
         self.coming, self.on_pack, self.want = coming, on_pack, None
@@ -135,7 +142,10 @@ class Sync:
     # --- the link ---
 
     async def run(self):
-        """For ever: connect, publish, await receipts; reconnect with jittered back-off."""
+        """For ever: connect, publish, await receipts; reconnect with jittered back-off.
+
+        Of a broker that takes connections only to drop them there are at most 90 an hour: nothing
+        but a link of a minute, a release and the link's own return make the back-off short."""
         net = self.board.net
         watcher = asyncio.create_task(self._follow_link())
         try:
@@ -143,14 +153,16 @@ class Sync:
                 while not net.up():
                     self._retry.clear()
                     await self._retry.wait()
+                self._retry.clear()
+                self._limit = _REFUSED_MAX_MS
                 since = self.board.link_ms()
                 try:
                     await self._client.serve(self._work)
                 except mqtt.MqttError as error:
                     self._ended(error.code)
                 gc.collect()
-                if self.board.ticks_diff(self.board.link_ms(), since) >= _BACKOFF_MAX_MS:
-                    self._backoff = 1000
+                if self.board.ticks_diff(self.board.link_ms(), since) >= _LIVED_MS:
+                    self._backoff = _BACKOFF_MS
                 if net.up():
                     await self._pause()
         finally:
@@ -170,17 +182,16 @@ class Sync:
         while True:
             await self.board.net.wait_change()
             if self.board.net.up():
-                self._backoff = 1000
+                self._backoff = _BACKOFF_MS
                 self._retry.set()
             else:
                 self._client.fail("link")
 
     async def _pause(self):
-        """Back-off: 1 s doubling to 60 s, times 0.5 to 1.5; the link's return ends it."""
-        ms = self._backoff
-        self._backoff = min(2 * ms, _BACKOFF_MAX_MS)
-        ms = ms // 2 + (ms * int.from_bytes(self.board.entropy(2), "big") >> 16)
-        self._retry.clear()
+        """Back-off; the link's return ends it."""
+        ms = min(self._backoff, self._limit)
+        self._backoff = min(2 * self._backoff, _BACKOFF_MAX_MS)
+        ms += _SPREAD_MS * int.from_bytes(self.board.entropy(2), "big") >> 16
         timer = asyncio.create_task(self._alarm(ms))
         try:
             await self._retry.wait()
@@ -215,6 +226,7 @@ class Sync:
     async def _work(self):
         client, config, log = self._client, self._config, self.log
         stream = await self.board.net.connect(config[1], config[2])
+        self._limit = _BACKOFF_MAX_MS
         await client.connect(stream, self._topic % "state", '{"online":false}')
         for pid in list(client.unacked):
             lane, seq = client.unacked[pid]
@@ -361,6 +373,7 @@ class Sync:
         if upto > chain.released:
             if not self.log.release(upto, found.head, found.log_id):
                 return "chain"
+            self._backoff = _BACKOFF_MS
         elif upto and chain.hash_at(upto) not in (None, found.head):
             return "chain"
         self._accept(lane, found)
@@ -369,7 +382,6 @@ class Sync:
     def _accept(self, lane, found):
         board, now = self.board, self.board.link_ms()
         self.receipts += 1
-        self._backoff = 1000
         age = _FRESH_MS
         for seq in lane.sent:
             first = lane.sent[seq][2]
