@@ -1,7 +1,8 @@
 """What handhelds say of themselves on state/<device>: kept for people to look at, never believed.
 
 The topic is unsigned, so whoever may write it can say anything: no verdict, receipt or alert
-depends on it. Only the last word of an enrolled device is kept; what is no state is counted.
+depends on it; it may only move us to ask (`behind`). Only the last word of an enrolled device is
+kept; what is no state is counted.
 """
 
 import json
@@ -14,6 +15,7 @@ from ronda_protocol.bounds import U32, is_device, is_uint
 
 from ronda_gateway import schema
 from ronda_gateway.clock import Clock
+from ronda_gateway.fleet import ENABLED
 from ronda_gateway.store import Store
 
 MAX_BYTES = 256
@@ -48,6 +50,37 @@ def parse(payload: bytes) -> Said | None:
     if found.get("online") is not True or not is_uint(seq, U32) or not is_uint(unsent, U32):
         return None
     return Said(True, seq, unsent)
+
+
+class Behind(NamedTuple):
+    """Segments that a handheld takes for receipted and that are not here: after a restore."""
+
+    device: str
+    log_id: bytes
+    first: int
+    last: int
+
+
+def behind(connection: sa.Connection) -> list[Behind]:
+    """What enabled handhelds say is receipted beyond all that is stored of their newest log.
+
+    A receipt follows its commit, so this is empty unless the database is older than the receipts
+    (or somebody else writes states: asking for what does not exist does no harm). A forked log is
+    left out: what is set apart of it has receipts too. A handheld's word names no log: one that
+    we know nothing of is found when its next segment comes.
+    """
+    devices, logs = schema.devices, schema.logs
+    newest = sa.select(sa.func.max(logs.c.id)).group_by(logs.c.device)
+    receipted = _STATES.c.seq - _STATES.c.unsent
+    query = (
+        sa.select(logs.c.device, logs.c.log_id, logs.c.max_seq + 1, receipted)
+        .join(_STATES, _STATES.c.device == logs.c.device)
+        .join(devices, devices.c.id == logs.c.device)
+        .where(logs.c.id.in_(newest), logs.c.forked_from.is_(None))
+        .where(devices.c.state == ENABLED, receipted > logs.c.max_seq)
+        .order_by(logs.c.device)
+    )
+    return [Behind(*row) for row in connection.execute(query)]
 
 
 class Presence:

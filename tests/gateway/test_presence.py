@@ -85,3 +85,48 @@ def test_a_forged_state_changes_no_verdict(bench: Bench) -> None:
     bench.send(device.id, device.seal_track())
     assert bench.alerts() == [] and bench.events()[: len(told)] == told
     assert [row.max_seq for row in bench.rows(schema.logs)] == [2]
+
+
+def test_what_a_handheld_takes_for_receipted_and_is_not_here_is_named(bench: Bench) -> None:
+    device = bench.device()
+    bench.send(device.id, *[device.seal_track() for _ in range(3)])
+    heard = Presence(bench.store, bench.clock, Counter[str]())
+
+    def behind(payload: bytes) -> list[presence.Behind]:
+        heard.heard(device.id, payload)
+        heard.settle()
+        with bench.store.read() as connection:
+            return presence.behind(connection)
+
+    assert behind(b'{"online":true,"seq":3,"unsent":0}') == []
+    assert behind(b'{"online":true,"seq":9,"unsent":6}') == []  # on its way, no receipt yet
+    lacking = [presence.Behind(device.id, device.log_id, 4, 7)]
+    assert behind(b'{"online":true,"seq":9,"unsent":2}') == lacking
+    assert behind(b'{"online":false}') == lacking  # it went; its word stays
+    for _ in range(4):
+        bench.send(device.id, device.seal_track())
+    with bench.store.read() as connection:
+        assert presence.behind(connection) == []
+
+
+def test_only_the_newest_log_of_an_enabled_unforked_device_can_be_behind(bench: Bench) -> None:
+    device = bench.device()
+    bench.send(device.id, device.seal_track(), device.seal_track())
+    twin = device.clone()
+    heard = Presence(bench.store, bench.clock, Counter[str]())
+    heard.heard(device.id, b'{"online":true,"seq":9,"unsent":0}')
+    heard.heard("nobody-1", b'{"online":true,"seq":9,"unsent":0}')
+    heard.settle()
+
+    def behind() -> list[presence.Behind]:
+        with bench.store.read() as connection:
+            return presence.behind(connection)
+
+    assert [(b.first, b.last) for b in behind()] == [(3, 9)]
+    bench.send(device.id, device.seal_track())
+    bench.send(device.id, twin.seal_track([twin.entries(3, 0, 0)[1]]))
+    assert behind() == []  # a fork: what was set apart has its receipt too
+    other = bench.device("desk-02", state="enrolled")
+    heard.heard(other.id, b'{"online":true,"seq":5,"unsent":0}')
+    heard.settle()
+    assert behind() == []
