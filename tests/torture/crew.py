@@ -36,7 +36,8 @@ class Handheld:
 
     window: segments under way at most. patience_s: link time without a receipt after which one
     is published again (60 s on a real one). grace: released segments kept, oldest evicted first.
-    fixes: entries of a track segment; every `visit_every`-th segment is a visit.
+    fixes: entries of a track segment; every `visit_every`-th segment is a visit. ack_s: the
+    longest wait for a PUBACK.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Handheld:
         grace: int = 100_000,
         fixes: int = 6,
         visit_every: int = 5,
+        ack_s: float = 30.0,
     ) -> None:
+        self.ack_s = ack_s
         self.desk = DeskDevice(name, seed=seed)
         self.history = history
         self.window, self.patience_s, self.grace = window, patience_s, grace
@@ -130,7 +133,7 @@ class Handheld:
         self._root, self._gateway = root, gateway
         backoff = _FIRST_BACKOFF_S
         while True:
-            peer = Peer(self.name, self._message, lambda _: self._due.set())
+            peer = Peer(self.name, self._message, lambda _: self._due.set(), self.ack_s)
             try:
                 await self._session(peer, *host())
             except (PeerGone, OSError, TimeoutError):

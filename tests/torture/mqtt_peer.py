@@ -1,7 +1,7 @@
 """An MQTT 3.1.1 client of a page for asyncio: what the laboratory's devices and sinks speak.
 
 QoS 0 and 1. Leaves out reconnecting, keep-alive and sending again: those are the caller's to do
-right or wrong.
+right or wrong. A PUBACK that does not come ends the connection, as it does on a handheld.
 """
 
 from __future__ import annotations
@@ -32,15 +32,19 @@ class PeerGone(Exception):
 
 class Peer:
     """One connection. `on_message(topic, payload)` is awaited for each message; it is
-    acknowledged when that gives True. `on_puback(packet id)` is told of PUBACKs."""
+    acknowledged when that gives True. `on_puback(packet id)` is told of PUBACKs. ack_s: how long
+    a PUBACK may take."""
 
     def __init__(
         self,
         client_id: str,
         on_message: OnMessage | None = None,
         on_puback: Callable[[int], None] = lambda _: None,
+        ack_s: float = 30.0,
     ) -> None:
         self.client_id = client_id
+        self._ack_s = ack_s
+        self._unacked: dict[int, float] = {}
         self._on_message, self._on_puback = on_message, on_puback
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -87,6 +91,7 @@ class Peer:
         name, pid = text(topic.encode()), 0
         if qos:
             pid = self._id()
+            self._unacked[pid] = asyncio.get_running_loop().time()
             name += pid.to_bytes(2, "big")
         self._write(packet(PUBLISH, qos << 1 | retain, name + payload))
         return pid
@@ -94,15 +99,28 @@ class Peer:
     async def listen(self) -> None:
         """Take what comes until the connection ends, then PeerGone."""
         assert self._reader is not None
+        watch = asyncio.ensure_future(self._watch())
         try:
             while True:
                 kind, flags, body = await read_packet(self._reader)
                 if kind == PUBACK:
+                    self._unacked.pop(int.from_bytes(body[:2], "big"), None)
                     self._on_puback(int.from_bytes(body[:2], "big"))
                 elif kind == PUBLISH:
                     await self._take(flags, body)
-        except (asyncio.IncompleteReadError, OSError) as error:
+        except (asyncio.IncompleteReadError, OSError, UnicodeDecodeError) as error:
             raise PeerGone(str(error)) from None
+        finally:
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        """End the connection when the oldest PUBACK is late."""
+        loop = asyncio.get_running_loop()
+        while self._writer is not None:
+            await asyncio.sleep(self._ack_s / 4)
+            oldest = min(self._unacked.values(), default=loop.time())
+            if loop.time() - oldest > self._ack_s and self._writer is not None:
+                self._writer.transport.abort()
 
     async def _take(self, flags: int, body: bytes) -> None:
         end = 2 + int.from_bytes(body[:2], "big")
