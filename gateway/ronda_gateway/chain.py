@@ -1,7 +1,7 @@
 """The hash chain of one device log: where a segment belongs, what is missing, what is forked.
 
-Pure: what is stored already comes in through a lookup. Durable and receipted is everything up
-to `upto` plus the ranges beyond it.
+Pure: what is stored already comes in through a lookup. Receipted is everything up to `upto`, each
+seq durable or declared lost by the device itself, plus the ranges beyond it.
 """
 
 from bisect import bisect_left, insort
@@ -12,6 +12,8 @@ from ronda_protocol.segment import FIRST_PREV
 
 LINKED = "linked"
 GAP = "gap"
+# Directly behind segments that the device itself declared lost.
+LOST = "lost"
 BROKEN = "broken"
 # Told of a visit at or after a seq that has two signed contents; no segment's own link.
 FORKED = "forked"
@@ -34,7 +36,9 @@ class LogState:
     """What is stored of one log.
 
     `numbered`: entries up to that number are accounted for, -1 until the first track of a log
-    that continues another's numbers; `loose`: numbers of visits beyond it.
+    that continues another's numbers; `loose`: numbers of visits beyond it. `lost`:
+    ranges declared lost and not stored, ascending, never touching; `unnumbered`: such a range lies
+    behind the last track within upto, and the numbers missing before the next one went with it.
     """
 
     key: int
@@ -48,6 +52,8 @@ class LogState:
     loose: list[int] = field(default_factory=list[int])
     revoked_upto: int | None = None
     forked_from: int | None = None
+    lost: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    unnumbered: bool = False
 
     def told(self, seq: int, link: str) -> str:
         """The chain verdict of a visit: which branch of a fork is the device's nobody knows."""
@@ -83,6 +89,8 @@ def place(state: LogState, seq: int, prev: bytes, chain: bytes, stored: Stored) 
     if after is not None and after[1] != chain:
         clashes.append((seq + 1, seq))
     link = GAP if seq > state.upto + 1 else LINKED
+    if link == LINKED and before is None:
+        link = LOST
     if clashes and clashes[0][0] == seq:
         link = BROKEN
     gap = (state.max_seq + 1, seq - 1) if seq > state.max_seq + 1 else None
@@ -97,14 +105,88 @@ def add(state: LogState, seq: int, chain: bytes) -> int:
     """Take a new segment into the state; the upto before it (the same when there is a gap)."""
     was = state.upto
     state.max_seq = max(state.max_seq, seq)
+    if state.lost:
+        state.lost = _subtract(state.lost, seq, seq)
     if seq == was + 1:
         state.upto, state.head = seq, chain
-        while state.beyond and state.beyond[0].first == state.upto + 1:
-            joined = state.beyond.pop(0)
-            state.upto, state.head = joined.last, joined.head
-    else:
+        if state.beyond:
+            advance(state)
+    elif seq > was:
         _add_beyond(state.beyond, seq, chain)
+        if state.lost:
+            advance(state)
     return was
+
+
+def advance(state: LogState) -> None:
+    """Join to upto the ranges that nothing separates from it but what is declared lost.
+
+    The hash of a lost seq is known from the segment behind it alone, so that upto never ends
+    within a lost range.
+    """
+    beyond = state.beyond
+    while beyond:
+        first = beyond[0].first
+        if first > state.upto + 1 and not is_lost(state, state.upto + 1, first - 1):
+            return
+        joined = beyond.pop(0)
+        state.upto, state.head = joined.last, joined.head
+
+
+def is_lost(state: LogState, first: int, last: int) -> bool:
+    """Whether all of a range is declared lost."""
+    return any(low <= first and last <= high for low, high in state.lost)
+
+
+def declare_lost(state: LogState, first: int, last: int) -> None:
+    """Take a range that is not stored as lost; `advance` is the caller's."""
+    spans = sorted([*state.lost, (first, last)])
+    joined = [spans[0]]
+    for low, high in spans[1:]:
+        if low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    state.lost = joined
+
+
+def _subtract(spans: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """Ascending ranges without what lies in first..last."""
+    found: list[tuple[int, int]] = []
+    for low, high in spans:
+        if low < first:
+            found.append((low, min(high, first - 1)))
+        if high > last:
+            found.append((max(low, last + 1), high))
+    return found
+
+
+def gaps(state: LogState) -> list[tuple[int, int]]:
+    """Ranges before the last stored segment that are neither stored nor declared lost."""
+    return missing(state, 1, state.max_seq)
+
+
+def missing(state: LogState, first: int, last: int) -> list[tuple[int, int]]:
+    """What of a range is neither stored nor declared lost, whatever its length."""
+    spans = [(max(first, state.upto + 1), last)] if last > state.upto else []
+    for one in state.beyond:
+        if one.first > last:
+            break
+        spans = [*spans[:-1], *_subtract(spans[-1:], one.first, one.last)]
+    for low, high in state.lost:
+        spans = _subtract(spans, low, high)
+    return spans
+
+
+def stored(state: LogState, first: int, last: int) -> bool:
+    """Whether any segment of a range is stored."""
+    if first <= state.upto:
+        within = [(first, min(last, state.upto))]
+        for low, high in state.lost:
+            within = _subtract(within, low, high)
+        if within:
+            return True
+    return any(one.first <= last and first <= one.last for one in state.beyond)
 
 
 def _add_beyond(beyond: list[Range], seq: int, chain: bytes) -> None:
@@ -127,12 +209,16 @@ def count_numbers(
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Account for the entry numbers (flat ranges) of a segment now within upto.
 
-    Returns the ranges that are missing and those seen before. What is sealed alone, a visit or a
+    Returns the ranges that are missing (none where a declared loss explains them) and those seen
+    before. What is sealed alone, a visit or a
     correction, is sealed at once, so its
     number may come before those of the open track; a track segment holds every other entry up to
     its last: what is then still missing was never sealed.
     """
     first, count = numbers[0], numbers[1]
+    excused = state.unnumbered and not alone
+    if excused:
+        state.unnumbered = False
     if state.numbered < 0 and not alone:
         state.numbered = min([first, *state.loose]) - 1
     if len(numbers) == 2 and first == state.numbered + 1 and not state.loose:
@@ -147,14 +233,14 @@ def count_numbers(
     last = spans[-1][1]
     early = [n for n in state.loose if n <= last]
     state.loose = state.loose[len(early) :]
-    missing: list[tuple[int, int]] = []
+    absent: list[tuple[int, int]] = []
     again: list[tuple[int, int]] = []
     expected = state.numbered + 1
     for low, high in sorted(spans + [(n, n) for n in early]):
         if low > expected:
-            missing.append((expected, low - 1))
+            absent.append((expected, low - 1))
         elif low < expected:
             again.append((low, min(high, expected - 1)))
         expected = max(expected, high + 1)
     state.numbered = expected - 1
-    return missing, again
+    return [] if excused else absent, again

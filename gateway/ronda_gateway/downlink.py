@@ -1,5 +1,7 @@
 """When packs go out: to a handheld that is there, again with back-off, from where it asks.
 
+Resend requests (`resend.py`) leave here too, since here it is known who is there.
+
 `heard` is for the network's thread, `turn` for the recorder's. Knows no MQTT: messages go in and
 out as bytes. Waits are wall time, since a handheld answers in wall time.
 """
@@ -17,6 +19,7 @@ from ronda_gateway.clock import Clock
 from ronda_gateway.feed import Feed
 from ronda_gateway.keys import Signer
 from ronda_gateway.recorder import Downlink, StoreDown
+from ronda_gateway.resend import Resends
 from ronda_gateway.store import Store
 from ronda_gateway.transaction import Transaction
 
@@ -32,11 +35,20 @@ _HEARD = 10_000
 class Downlinks:
     """Packs on their way. One per gateway process."""
 
-    def __init__(self, store: Store, signer: Signer, clock: Clock, feed: Feed) -> None:
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        feed: Feed,
+        *,
+        resends: Resends | None = None,
+    ) -> None:
         self._store = store
         self._signer = signer
         self._clock = clock
         self._feed = feed
+        self._resends = resends
         self._heard: deque[tuple[str, bytes]] = deque(maxlen=_HEARD)
         self._there: set[str] = set()
         self._counter = -1
@@ -56,7 +68,11 @@ class Downlinks:
                 counter = deliveries.counter(connection)
             if counter != self._counter:
                 self._look(counter)
-            return self._due()
+            found = self._due()
+            if self._resends:
+                asked = self._resends.turn(self._there, counter)
+                found += [Downlink(device, payload) for device, payload in asked]
+            return found
         except exc.DBAPIError as error:
             raise StoreDown(str(error.orig)) from None
 

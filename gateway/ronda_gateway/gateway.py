@@ -20,6 +20,7 @@ from ronda_gateway.feed import Feed
 from ronda_gateway.ingest import Ingest
 from ronda_gateway.outbox import Outbox
 from ronda_gateway.recorder import Recorder
+from ronda_gateway.resend import Resends
 from ronda_gateway.settings import Settings
 from ronda_gateway.store import Store, open_store
 from ronda_gateway.wording import SetupError
@@ -87,13 +88,16 @@ class Gateway:
         feed = Feed(settings.topic_root)
         self._recorder = Recorder(store, settings, signer, self._clock, feed)
         self._outbox = Outbox(settings, store, feed, self._clock, on_feed)
+        resends = Resends(
+            store, signer, self._clock, settings.resend, self._recorder.state_of
+        )
         self._ingest = Ingest(
             settings,
             self._recorder,
             self._clock,
             on_broker,
             committed=self._outbox.notify,
-            downlinks=Downlinks(store, signer, self._clock, feed),
+            downlinks=Downlinks(store, signer, self._clock, feed, resends=resends),
         )
         self._ended.clear()
         self._outbox.start()

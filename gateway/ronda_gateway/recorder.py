@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import exc, select
+from sqlalchemy import Connection, exc, select
 
 from ronda_gateway import fleet, pipeline, schema
 from ronda_gateway.apart import STRANGER, Apart
 from ronda_gateway.chain import LogState
 from ronda_gateway.clock import Clock
 from ronda_gateway.feed import SENT, Feed
-from ronda_gateway.group import Group, LogName
+from ronda_gateway.group import Group, LogName, load_state
 from ronda_gateway.keys import Signer
 from ronda_gateway.pipeline import Accepted, Device, Message, Rejected
 from ronda_gateway.presence import Presence
@@ -169,6 +169,10 @@ class Recorder:
             found += [Downlink(name[0], payload) for payload in signed]
         self.counters["receipts"] += len(found)
         return found
+
+    def state_of(self, connection: Connection, device: str, log_id: bytes) -> LogState | None:
+        """What is stored of a log, from memory where it is there; for reading only."""
+        return self._states.get((device, log_id)) or load_state(connection, device, log_id)
 
     # ---- between groups ------------------------------------------------------------------------
 

@@ -161,6 +161,24 @@ class QuarantineSettings(_Section):
     )
 
 
+class ResendSettings(_Section):
+    """[resend]"""
+
+    after_s: int = Field(
+        default=300,
+        ge=1,
+        le=604800,
+        description="Seconds that a gap in a log stays open before its segments are asked for "
+        "again.",
+    )
+    again_s: int = Field(
+        default=86400,
+        ge=60,
+        le=31536000,
+        description="Seconds before the same segments are asked for once more.",
+    )
+
+
 class FeedSettings(_Section):
     """[feed]"""
 
@@ -224,6 +242,9 @@ class Settings(BaseSettings):
     fence: FenceSettings = Field(default=FenceSettings(), description="Recomputed verdicts.")
     quarantine: QuarantineSettings = Field(
         default=QuarantineSettings(), description="Bounds on what could not be accepted."
+    )
+    resend: ResendSettings = Field(
+        default=ResendSettings(), description="Asking handhelds again for what is missing."
     )
     feed: FeedSettings = Field(default=FeedSettings(), description="The back office's side.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")

@@ -43,6 +43,10 @@ SPANISH = {
     "primero, con una alerta.",
     "quarantine.held_per_device": "Máximo de segmentos retenidos de un equipo inscrito y aún no "
     "habilitado.",
+    "resend": "Pedir otra vez a los equipos lo que falta.",
+    "resend.after_s": "Segundos que un hueco en un registro sigue abierto antes de pedir otra vez "
+    "sus segmentos.",
+    "resend.again_s": "Segundos antes de volver a pedir los mismos segmentos.",
     "feed": "Del lado de la central.",
     "feed.host": "Host del broker de la central; vacío: el de los equipos.",
     "feed.port": "Puerto del broker de la central.",

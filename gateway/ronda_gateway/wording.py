@@ -200,6 +200,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "esa clave ({kid}) es una de la sede, no de un equipo",
         "that key ({kid}) is one of the site's, not a device's",
     ),
+    # resend requests
+    "resend-range": (
+        "de {first} a {last} no es un tramo de segmentos: empiezan en 1 y FROM no supera a TO",
+        "{first} to {last} is no range of segments: they begin at 1 and FROM is not beyond TO",
+    ),
+    "log-unknown": (
+        "{log} no es el id de un registro: son 16 cifras hexadecimales; vea `ronda fleet show "
+        "{device}`",
+        "{log} is no log id: 16 hexadecimal digits; see `ronda fleet show {device}`",
+    ),
+    "log-none": (
+        "no hay nada de {device} todavía: indique el registro con --log",
+        "there is nothing of {device} yet: name the log with --log",
+    ),
     # log lines of a running gateway
     "started": (
         "pasarela en marcha: sede {site}, broker {host}:{port}, temas bajo {root}",
@@ -248,6 +262,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "quarantined": (
         "mensaje en cuarentena de {device}: {reason} ({detail})",
         "message of {device} quarantined: {reason} ({detail})",
+    ),
+    "resend_asked": (
+        "pedidos otra vez a {device} los segmentos {first} a {last} ({reason})",
+        "asked {device} for segments {first} to {last} again ({reason})",
     ),
     "receipt_failed": (
         "no se pudo firmar un recibo para {device} ({why}); lo guardado está a salvo",

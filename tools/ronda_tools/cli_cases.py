@@ -22,7 +22,7 @@ from ronda_protocol import rounds
 from ronda_protocol.bounds import PackError, is_text
 
 from ronda_tools import catalogue_gateway, texts
-from ronda_tools.cli_gateway import Config, Json, config_path
+from ronda_tools.cli_options import Config, Json, config_path
 from ronda_tools.texts import Text, UsedWrong, reported, say
 from ronda_tools.visit_words import clock_text
 

@@ -20,7 +20,7 @@ from ronda_gateway.wording import SetupError
 from ronda_protocol import cose
 
 from ronda_tools import catalogue_gateway, texts
-from ronda_tools.cli_gateway import Config, Json, config_path
+from ronda_tools.cli_options import Config, Json, config_path
 from ronda_tools.texts import reported, say
 from ronda_tools.visit_words import clock_text
 

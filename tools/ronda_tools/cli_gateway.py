@@ -1,13 +1,13 @@
-"""`ronda gateway run|check|migrate`. Only arguments, signals and printing."""
+"""`ronda gateway run|check|migrate`. Only arguments, signals and printing.
+
+`resend` and `resends` are `cli_resend.py`'s.
+"""
 
 import json
-import os
 import signal
 import threading
-from pathlib import Path
 from signal import SIGINT, SIGTERM
 from types import FrameType
-from typing import Annotated
 
 import typer
 from ronda_gateway import check as looking
@@ -15,21 +15,12 @@ from ronda_gateway import log_lines, settings, store
 from ronda_gateway.gateway import Gateway
 from ronda_gateway.wording import Problem
 
-from ronda_tools import catalogue_gateway, texts
+from ronda_tools import catalogue_gateway, cli_resend, texts
+from ronda_tools.cli_options import Config, Json, config_path
 from ronda_tools.texts import reported, say
 
 texts.add(catalogue_gateway.TEXTS)
 app = typer.Typer(no_args_is_help=True, help=say("gateway.help"))
-
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help=say("gw.help.config"))
-]
-Json = Annotated[bool, typer.Option("--json", help=say("cli.json"))]
-
-
-def config_path(config: Path | None) -> Path:
-    """The settings file that was named, or the default."""
-    return config or Path(os.environ.get("RONDA_CONFIG") or "gateway.toml")
 
 
 @app.command(help=say("gateway.help.run"))
@@ -110,3 +101,7 @@ def migrate(config: Config = None, *, as_data: Json = False) -> None:
         typer.echo(
             say("gateway.migrated", path=path, before=before or say("gateway.empty"), after=after)
         )
+
+
+app.command("resend", help=say("resend.help"))(cli_resend.resend)
+app.command("resends", help=say("resend.help.list"))(cli_resend.resends)
