@@ -22,14 +22,24 @@ MANIFEST = 4
 MAJOR = 1
 """Value of key 1: the major version of this wire."""
 
+_ITEMS = 512
+"""What comes down to a handheld has fewer data items: it is read there before it is verified."""
+
 
 def message(payload: bytes) -> int:
-    """Which kind of message a payload says it is; 0 when it is none. Any major version."""
+    """Which kind of message a payload says it is, the rest of it unread; 0 when it says none.
+
+    Key 0 is the first of a map that has it. Nobody has verified these bytes: nothing is built.
+    """
     try:
-        value = cbor.decode(payload)
+        (major, n), at = cbor.head(payload, 0)
+        if major == 5 and n and payload[at : at + 1] == b"\x00":
+            (major, n), at = cbor.head(payload, at + 1)
+            if major == 0 and n <= U16:
+                return n
     except cbor.CborError:
-        return 0
-    return value[0] if is_map(value) and is_uint(value.get(0), U16) else 0
+        pass
+    return 0
 
 
 def read(
@@ -44,7 +54,8 @@ def read(
     Raises `error` with cbor-…, kind (another message), version, or key (missing or unknown).
     """
     try:
-        value = cbor.decode(payload)
+        most = cbor.MAX_ITEMS if kind == SEGMENT else _ITEMS
+        value = cbor.decode(payload, cbor.MAX_LEN, cbor.MAX_DEPTH, most)
     except cbor.CborError as caught:
         raise error("cbor-" + caught.code)
     if not is_map(value) or not is_uint(value.get(0), kind, kind):
