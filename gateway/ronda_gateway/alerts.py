@@ -257,6 +257,36 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "raise the broker's size limit and feed.max_bytes; the event is still stored",
         ),
     ),
+    "command_refused": (
+        "warning",
+        (
+            "una orden del tema {topic} se rechazó ({reason}, clave {kid}); hoy las siguientes "
+            "por ese motivo solo se cuentan",
+            "a command on {topic} was refused ({reason}, key {kid}); further ones for that reason "
+            "are only counted today",
+        ),
+        (
+            "unsigned, signature, unknown_key, role o algorithm: vea quién publica ahí y corrija "
+            "las ACL del broker. expired o future: revise los relojes. replayed: un mensaje se "
+            "repitió o alguien lo grabó. Otro motivo: revise el programa de la central",
+            "unsigned, signature, unknown_key, role or algorithm: see who publishes there and "
+            "mend the broker's ACL. expired or future: check the clocks. replayed: a message was "
+            "repeated or somebody recorded it. Otherwise: examine the back office's program",
+        ),
+    ),
+    "confirm_lag": (
+        "warning",
+        (
+            "la central no confirma: {count} eventos esperan, el más antiguo hace {age} s",
+            "the back office does not confirm: {count} events wait, the oldest for {age} s",
+        ),
+        (
+            "revise el programa que lee el feed y publica en cmd/confirm; nada se pierde mientras "
+            "tanto",
+            "examine the program that reads the feed and publishes on cmd/confirm; nothing is "
+            "lost meanwhile",
+        ),
+    ),
     "internal": (
         "alarm",
         (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ronda_gateway import embedded, keys, store
+from ronda_gateway.commands import OfficeKeys
 from ronda_gateway.settings import EMBEDDED_MAX, Settings
 from ronda_gateway.wording import Problem, SetupError, problem
 
@@ -23,7 +24,7 @@ def check(settings: Settings) -> Findings:
     """Look at everything; every problem and warning found."""
     problems = _broker(settings) + _feed(settings)
     warnings: list[Problem] = []
-    for look in (_key, _database, _secrets):
+    for look in (_key, _database, _secrets, _commands):
         try:
             warnings += look(settings)
         except SetupError as error:
@@ -110,6 +111,19 @@ def _feed(settings: Settings) -> list[Problem]:
     if settings.broker.embedded and not feed.host and feed.max_bytes > EMBEDDED_MAX:
         found.append(problem("outbox-too-big", value=feed.max_bytes, limit=EMBEDDED_MAX))
     return found
+
+
+def _commands(settings: Settings) -> list[Problem]:
+    """Who may command: nobody unsigned from another machine, and somebody where it is needed."""
+    if settings.commands.unsigned:
+        for host in (settings.broker.host, settings.feed.host or settings.broker.host):
+            if not embedded.is_loopback(host):
+                raise SetupError(problem("commands-not-loopback", host=host))
+    if settings.feed.confirm and not settings.commands.unsigned:
+        path = settings.trust_path
+        if not OfficeKeys(path).offices:
+            raise SetupError(problem("trust-no-office", path=path))
+    return []
 
 
 def _key(settings: Settings) -> list[Problem]:

@@ -47,8 +47,11 @@ class Gateway:
     @property
     def counters(self) -> Counter[str]:
         """What this process did so far: messages, commits, stored, repeats, visits, held,
-        quarantined, unreadable, receipts, receipts_unsent."""
-        return Counter(self._recorder.counters) if self._recorder else Counter()
+        quarantined, unreadable, receipts, receipts_unsent; of the feed published, republished,
+        commands, commands_refused, commands_dropped, confirmed, confirm_early, confirm_repeated,
+        confirm_unknown, and as last looked at unconfirmed and confirm_age_s."""
+        found = Counter(self._recorder.counters) if self._recorder else Counter[str]()
+        return found + self._outbox.counters if self._outbox else found
 
     @property
     def store(self) -> Store:

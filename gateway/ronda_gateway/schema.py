@@ -253,6 +253,27 @@ outbox = sa.Table(
 )
 sa.Index("ix_outbox_waiting", outbox.c.destination, outbox.c.state, outbox.c.id)
 
+unconfirmed = sa.Table(
+    "unconfirmed",
+    metadata,
+    sa.Column("id", _ID, sa.ForeignKey("outbox.id"), primary_key=True, autoincrement=False),
+    sa.Column("event", sa.String(160), nullable=False, index=True, comment="CloudEvents id"),
+    sa.Column("attempts", sa.Integer, nullable=False, comment="PUBACKs so far"),
+    sa.Column("first_at", sa.BigInteger, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False, comment="when it is published again"),
+)
+"""Events that the broker has and the consumer has not confirmed; outbox state 3."""
+sa.Index("ix_unconfirmed_due", unconfirmed.c.due_at, unconfirmed.c.id)
+
+command_ids = sa.Table(
+    "command_ids",
+    metadata,
+    sa.Column("kid", sa.String(16), primary_key=True),
+    sa.Column("jti", sa.String(64), primary_key=True),
+    sa.Column("exp", sa.BigInteger, nullable=False, index=True),
+)
+"""Commands that were obeyed, until they expire."""
+
 resends = sa.Table(
     "resends",
     metadata,

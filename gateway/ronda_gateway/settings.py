@@ -96,6 +96,10 @@ class KeySettings(_Section):
         default="keys/gateway.pem",
         description="Private key (P-256, PEM, mode 0600) that signs receipts and packs.",
     )
+    trust: _Path = Field(
+        default="trust.pack",
+        description="The site's trust pack: it names the office keys that may sign commands.",
+    )
 
 
 class IngestSettings(_Section):
@@ -214,6 +218,35 @@ class FeedSettings(_Section):
         le=3650,
         description="Days an event stays in the outbox after it was delivered.",
     )
+    confirm: bool = Field(
+        default=False,
+        description="An event leaves the outbox only when the consumer has confirmed its id on "
+        "cmd/confirm; until then it is published again.",
+    )
+    confirm_s: int = Field(
+        default=60,
+        ge=1,
+        le=86400,
+        description="Seconds to wait for a confirmation before an event is published again; "
+        "doubled each time, up to an hour.",
+    )
+    confirm_alert_s: int = Field(
+        default=3600,
+        ge=10,
+        le=2592000,
+        description="Seconds without a confirmation of the oldest event after which an alert is "
+        "raised.",
+    )
+
+
+class CommandSettings(_Section):
+    """[commands]"""
+
+    unsigned: bool = Field(
+        default=False,
+        description="Obey commands on cmd/ that nobody signed; only where every broker is on "
+        "loopback.",
+    )
 
 
 class LogSettings(_Section):
@@ -247,6 +280,9 @@ class Settings(BaseSettings):
         default=ResendSettings(), description="Asking handhelds again for what is missing."
     )
     feed: FeedSettings = Field(default=FeedSettings(), description="The back office's side.")
+    commands: CommandSettings = Field(
+        default=CommandSettings(), description="Commands from the back office."
+    )
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
 
     _folder: Path = PrivateAttr(Path())
@@ -283,6 +319,11 @@ class Settings(BaseSettings):
     def key_path(self) -> Path:
         """The gateway's private key."""
         return self._folder / self.keys.gateway
+
+    @property
+    def trust_path(self) -> Path:
+        """The site's trust pack."""
+        return self._folder / self.keys.trust
 
     @property
     def folder(self) -> Path:

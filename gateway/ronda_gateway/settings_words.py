@@ -26,6 +26,8 @@ SPANISH = {
     "database.busy_ms": "Cuánto esperar a otro que escribe, en milisegundos.",
     "keys": "La clave de la pasarela.",
     "keys.gateway": "Clave privada (P-256, PEM, modo 0600) que firma recibos y paquetes.",
+    "keys.trust": "Paquete de confianza de la sede: nombra las claves de oficina que pueden "
+    "firmar órdenes.",
     "ingest": "Grupos y cola.",
     "ingest.group": "Máximo de mensajes que se confirman en una transacción.",
     "ingest.queue": "Máximo de mensajes en espera; después se deja de leer de MQTT.",
@@ -56,6 +58,15 @@ SPANISH = {
     "feed.max_bytes": "Mayor evento que admite el broker de la central, en bytes; los mayores se "
     "apartan con una alerta.",
     "feed.keep_days": "Días que un evento entregado permanece en la cola de salida.",
+    "feed.confirm": "Un evento sale de la cola solo cuando el consumidor confirmó su id en "
+    "cmd/confirm; hasta entonces se vuelve a publicar.",
+    "feed.confirm_s": "Segundos que se espera una confirmación antes de volver a publicar; se "
+    "duplican cada vez, hasta una hora.",
+    "feed.confirm_alert_s": "Segundos sin confirmación del evento más antiguo tras los que se da "
+    "una alerta.",
+    "commands": "Órdenes de la central.",
+    "commands.unsigned": "Obedecer órdenes de cmd/ que nadie firmó; solo si todos los brokers "
+    "están en loopback.",
     "log": "Líneas de registro.",
     "log.format": "human: frases; json: un objeto por línea; auto: según el terminal.",
     "log.level": "La línea menos grave que se escribe.",

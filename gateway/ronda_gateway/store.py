@@ -95,9 +95,10 @@ class Store:
         return [Stored(r.device, r.log_id, r.seq, r.status, r.raw) for r in rows]
 
     def outbox_depth(self) -> int:
-        """Events not yet delivered to the feed's broker, those set aside not counted."""
+        """Events that have not left: not yet with the feed's broker, or with feed.confirm not
+        confirmed by the consumer; those set aside not counted."""
         table = schema.outbox
-        query = sa.select(sa.func.count()).select_from(table).where(table.c.state == 0)
+        query = sa.select(sa.func.count()).select_from(table).where(table.c.state.in_((0, 3)))
         with self.read() as connection:
             return connection.scalar(query) or 0
 

@@ -77,6 +77,22 @@ TEXTS: dict[str, tuple[str, str]] = {
         "feed.host y feed.port van juntos: ponga ambos, o ninguno para usar el mismo broker",
         "feed.host and feed.port go together: set both, or neither to use the same broker",
     ),
+    "commands-not-loopback": (
+        "commands.unsigned: las órdenes sin firma solo valen con el broker en loopback, y {host} "
+        "no lo es; ponga unsigned = false y firme con la clave de oficina",
+        "commands.unsigned: unsigned commands are for a broker on loopback only, and {host} is "
+        "not; set unsigned = false and sign with the office key",
+    ),
+    "trust-unreadable": (
+        "keys.trust: {path} no es un paquete de confianza que se pueda leer; con feed.confirm "
+        "hace falta para saber quién puede firmar confirmaciones (`ronda site init` lo hace)",
+        "keys.trust: {path} is no trust pack that can be read; feed.confirm needs it to know who "
+        "may sign confirmations (`ronda site init` makes it)",
+    ),
+    "trust-no-office": (
+        "keys.trust: {path} no nombra ninguna clave de oficina vigente: nadie podría confirmar",
+        "keys.trust: {path} names no office key in force: nobody could confirm",
+    ),
     "secret-unreadable": (
         "{where}: no se puede leer {path} ({why})",
         "{where}: {path} cannot be read ({why})",
@@ -258,6 +274,24 @@ TEXTS: dict[str, tuple[str, str]] = {
     "set_aside": (
         "el evento {id} no cabe en el broker y queda apartado ({why})",
         "event {id} does not fit the broker and is set aside ({why})",
+    ),
+    "command_refused": (
+        "orden en {topic} rechazada: {reason} (clave {kid})",
+        "command on {topic} refused: {reason} (key {kid})",
+    ),
+    "commands_denied": (
+        "el broker no deja leer {topic}: sin confirmaciones todo se publica otra vez; corrija sus "
+        "ACL",
+        "the broker does not let us read {topic}: without confirmations everything is published "
+        "again; mend its ACL",
+    ),
+    "confirm_lag": (
+        "{count} eventos sin confirmar; el más antiguo, desde hace {age} s",
+        "{count} events are not confirmed, the oldest for {age} s",
+    ),
+    "confirm_off": (
+        "feed.confirm está apagado: {count} eventos que el broker ya tiene dejan de esperar",
+        "feed.confirm is off: {count} events that the broker has already wait no longer",
     ),
     "quarantined": (
         "mensaje en cuarentena de {device}: {reason} ({detail})",

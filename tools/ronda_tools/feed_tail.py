@@ -69,6 +69,7 @@ class Tail:
         self._queue: Queue[tuple[str, bytes]] = Queue(_QUEUE)
         self._ended = threading.Event()
         self._lost = threading.Event()
+        self._client: mqtt.Client | None = None
         self._connected = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed-tail", daemon=True)
 
@@ -90,6 +91,13 @@ class Tail:
     def next(self, timeout_s: float) -> tuple[str, bytes]:
         """The next event; queue.Empty when none came in time."""
         return self._queue.get(timeout=timeout_s)
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish at QoS 1 on the same connection; False when there is none just now."""
+        client = self._client
+        if client is None or not self._connected.is_set():
+            return False
+        return client.publish(topic, payload, qos=1).rc == mqtt.MQTT_ERR_SUCCESS
 
     def _run(self) -> None:
         wait = _FIRST_WAIT_S
@@ -156,10 +164,12 @@ class Tail:
         except (OSError, ValueError) as error:
             return (error.strerror if isinstance(error, OSError) else "") or str(error)
         client.loop_start()
+        self._client = client
         try:
             self._lost.wait()
             client.disconnect()
         finally:
+            self._client = None
             client.loop_stop()
         return why[0]
 
