@@ -203,12 +203,14 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
     "parts_withheld": (
         "warning",
         (
-            "el segmento {seq} llegó sin sus partes {parts}: no hay qué reenviar aún",
-            "segment {seq} came without its parts {parts}: there is nothing to forward yet",
+            "el segmento {seq} llegó sin sus partes {parts}: alguien se las quitó en el camino; "
+            "sin recibo, el equipo lo volverá a enviar entero",
+            "segment {seq} came without its parts {parts}: somebody took them out on the way; "
+            "without a receipt the handheld will send the whole one again",
         ),
         (
-            "pida el segmento completo al equipo o a quien lo entregó",
-            "ask the handheld, or whoever handed it in, for the whole segment",
+            "revise quién puede escribir en el broker; el segmento sin partes quedó en cuarentena",
+            "see who may write on the broker; the segment without parts is in quarantine",
         ),
     ),
     "held_full": (

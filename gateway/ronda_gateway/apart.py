@@ -17,8 +17,10 @@ _RAW_KEPT = 65536
 _TOPIC_KEPT = 256
 _DETAIL_KEPT = 200
 _HOUR = 3600
-# Reasons whose alert has a kind of its own.
+_MOST_COPIES = 32
+# Reasons whose alert has a kind of its own; of a stripped segment Group tells, once for its seq.
 _OWN_KIND = {pipeline.FORK, pipeline.REVOKED, pipeline.INTERNAL}
+_TOLD_BY_OTHERS = {pipeline.STRIPPED}
 # Bucket of messages that no enrolled device is known to have sent.
 STRANGER = "?"
 
@@ -82,6 +84,8 @@ class Apart:
             raw[:_RAW_KEPT],
         )
         work.store.insert(work.connection, table, [row])
+        if reason in _TOLD_BY_OTHERS:
+            return True
         kind = reason if reason in _OWN_KIND else "quarantined"
         fields: dict[str, object] = {"reason": reason, "detail": detail[:_DETAIL_KEPT]}
         if signed:
@@ -154,6 +158,21 @@ class Apart:
             table.c.reason == pipeline.FORK,
         )
         return work.connection.scalar(query.limit(1)) is not None
+
+    def stripped_copies(
+        self, work: Transaction, device: str, log_id: bytes, seq: int, chain: bytes
+    ) -> list[bytes]:
+        """What was kept of a segment that came without some of its parts: a few copies at most,
+        since each that is new brings other parts."""
+        table = schema.quarantine
+        query = sa.select(table.c.raw).where(
+            table.c.device == device,
+            table.c.log_id == log_id,
+            table.c.seq == seq,
+            table.c.chain == chain,
+            table.c.reason == pipeline.STRIPPED,
+        )
+        return list(work.connection.scalars(query.order_by(table.c.id).limit(_MOST_COPIES)))
 
     def keep_house(self, work: Transaction, now: int) -> None:
         """Tell the totals of past hours, and delete the oldest unsigned rows beyond the bound."""

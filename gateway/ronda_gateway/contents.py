@@ -11,17 +11,11 @@ from ronda_protocol import cbor, segment, track, visit
 
 from ronda_gateway import deliveries, schema
 from ronda_gateway.chain import LogState
-from ronda_gateway.changes import Changes, alert, visit_id
+from ronda_gateway.changes import Changes, visit_id
 from ronda_gateway.feed import fix_rows, utc_offset
 from ronda_gateway.pipeline import Accepted
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
-
-_MAIN_PART = {
-    segment.TRACK_BODY: segment.TRACK,
-    segment.VISIT_BODY: segment.EVIDENCE,
-    segment.CORRECTION_BODY: segment.CORRECTION,
-}
 
 
 class Contents:
@@ -33,15 +27,12 @@ class Contents:
         self._counters = counters
 
     def take(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
-        """Store and tell what is there; without its main part there is nothing to tell yet."""
+        """Store and tell what a segment holds."""
         sealed = accepted.sealed
         if accepted.status != schema.STORED or sealed is None:
             return
         body = sealed.header.body
-        if _MAIN_PART[body] in sealed.withheld:
-            names = ", ".join(segment.PART_NAMES[number] for number in sealed.withheld)
-            alert(self._work, "parts_withheld", accepted, at, parts=names)
-        elif body == segment.VISIT_BODY:
+        if body == segment.VISIT_BODY:
             self._visit(state, accepted, state.told(accepted.seq, link), at)
         elif body == segment.CORRECTION_BODY:
             self.changes.correction(state, accepted, at)

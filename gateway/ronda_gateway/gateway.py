@@ -12,7 +12,7 @@ from typing import Self, TextIO
 
 import structlog
 
-from ronda_gateway import check, keys, lock
+from ronda_gateway import check, keys, lock, presence
 from ronda_gateway.clock import Clock, SystemClock
 from ronda_gateway.downlink import Downlinks
 from ronda_gateway.embedded import EmbeddedBroker
@@ -92,7 +92,7 @@ class Gateway:
         self._recorder = Recorder(store, settings, signer, self._clock, feed)
         self._outbox = Outbox(settings, store, feed, self._clock, on_feed)
         resends = Resends(
-            store, signer, self._clock, settings.resend, self._recorder.state_of
+            store, signer, self._clock, settings.resend, self._recorder.state_of, presence.behind
         )
         self._ingest = Ingest(
             settings,

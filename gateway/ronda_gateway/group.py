@@ -5,6 +5,7 @@ commit. What a segment holds is `contents.py`'s.
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,8 @@ class Group:
         if placed.kind == "repeat":
             self._counters["repeats"] += 1
             self._repeat(state, accepted, at)
+        elif accepted.sealed and accepted.sealed.withheld and placed.kind == "new":
+            self._stripped(accepted, message)
         elif accepted.device.state == fleet.REVOKED:
             self._set_apart(accepted, message, pipeline.REVOKED, receipt.HELD)
         elif placed.kind == "fork" or self._continues_fork(placed, accepted):
@@ -66,6 +69,28 @@ class Group:
         else:
             self._counters["stored"] += 1
             self._new(state, placed, accepted, at)
+
+    def _stripped(self, accepted: Accepted, message: Message) -> None:
+        """Parts were taken out on the way: no receipt, so that the handheld keeps the whole one.
+
+        Whoever strips each copy of other parts has given us all of them: then it is whole.
+        """
+        sealed, device, at = accepted.sealed, accepted.device, message.at
+        assert sealed is not None
+        whole = (device.id, accepted.log_id, accepted.seq, accepted.chain)
+        copies = self._apart.stripped_copies(self._work, *whole)
+        parts = dict(sealed.parts)
+        for raw in copies:
+            parts |= reading.parse(raw).parts
+        if parts.keys() >= sealed.header.parts.keys():
+            raw = segment.assemble(sealed.signed, parts)
+            self.take(pipeline.reopen(device, raw), replace(message, raw=raw))
+            return
+        self._counters["quarantined"] += 1
+        names = ", ".join(segment.PART_NAMES[number] for number in sealed.withheld)
+        detail, reason = f"seq {accepted.seq}: {names}", pipeline.STRIPPED
+        self._apart.quarantine(self._work, device.id, message, reason, detail, signed=accepted)
+        alert(self._work, "parts_withheld", accepted, at, parts=names)
 
     def _continues_fork(self, placed: chain.Placed, accepted: Accepted) -> bool:
         return placed.link == chain.BROKEN and self._apart.is_fork_branch(

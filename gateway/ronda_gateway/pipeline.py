@@ -20,6 +20,7 @@ WRONG_TOPIC = "wrong_topic"
 BAD_SIGNATURE = "bad_signature"
 UNDECODABLE = "undecodable"
 FORK = "fork"
+STRIPPED = "stripped"
 REVOKED = "revoked"
 INTERNAL = "internal"
 

@@ -201,7 +201,9 @@ class Resends:
         for device, log_id, first, last, why in self._missing(connection, now):
             if device in found or device in waiting:
                 continue
-            if not self._asked(connection, device, log_id, first, last, now):
+            # Where a device is said to be is unsigned: saying more of it makes no other request.
+            end = first if why == BEHIND else last
+            if not self._asked(connection, device, log_id, first, end, now):
                 found[device] = (device, log_id, first, last, why)
         return list(found.values())
 

@@ -8,7 +8,7 @@ from typing import Any
 import feed_schemas
 import pytest
 import sqlalchemy as sa
-from desk_device import DeskDevice
+from desk_device import DeskDevice, withhold
 from ronda_gateway import fleet, schema, site
 from ronda_gateway.feed import Feed
 from ronda_gateway.pipeline import Message
@@ -99,6 +99,15 @@ class Bench:
         for event in found:
             assert feed_schemas.problems(event) == [], event["id"]
         return found
+
+    def take_out(self, seq: int, *parts: int) -> None:
+        """Take parts out of a stored segment, as an older gateway stored what came without."""
+        table = schema.segments
+        with self.store.write() as connection:
+            raw = connection.scalar(sa.select(table.c.raw).where(table.c.seq == seq))
+            assert raw is not None
+            values = {"raw": withhold(raw, *parts)}
+            connection.execute(table.update().where(table.c.seq == seq).values(**values))
 
     def visits(self) -> list[dict[str, Any]]:
         return self.events("/visits")

@@ -169,6 +169,9 @@ def test_what_a_restored_gateway_lacks(asking: Asking) -> None:
     assert asking.wait(3600) == []
     (row,) = resend.listing(asking.bench.store)
     assert (row.why, row.state) == ("behind", "sent")
+    # The word is unsigned: whoever says more and more makes no more requests of it.
+    asking.behind = [(device.id, device.log_id, 11, 4_000_000_000)]
+    assert asking.wait(3600) == []
     asking.behind = []
     asking.bench.send(device.id, *device.day(2))
     asking.wait(30)
