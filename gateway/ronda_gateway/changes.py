@@ -61,7 +61,7 @@ class Changes:
         verdicts = self.verdicts(accepted, told, at)
         states = sa.select(_CORRECTIONS.c.state).where(_CORRECTIONS.c.visit == row.id)
         for settled in set(self._work.connection.scalars(states)):
-            verdicts = _corrected(verdicts, settled)
+            verdicts = corrected(verdicts, settled)
         if why == "parts":
             sealed = base64.b64encode(accepted.raw).decode()
             more = {"parts": parts(accepted), "answers": found.answers, "promise": found.promise}
@@ -166,7 +166,7 @@ class Changes:
         before: dict[str, Any] = json.loads(row.verdicts)
         settled = REFUSED if reasons else ACCEPTED
         reason = "correction_refused" if reasons else "corrected"
-        verdicts = _corrected(before, settled)
+        verdicts = corrected(before, settled)
         self._tell(row, verdicts, row.link, "correction", reason, at, correction=told)
         if reasons:
             self._refused(log, accepted, named, reasons, at)
@@ -236,7 +236,7 @@ class Changes:
         return self._work.connection.scalar(query.limit(1)) is not None
 
 
-def _corrected(verdicts: dict[str, Any], settled: str) -> dict[str, Any]:
+def corrected(verdicts: dict[str, Any], settled: str) -> dict[str, Any]:
     """Verdicts with what a settled correction adds: corrected, or correction_refused."""
     if settled == WAITING:
         return verdicts

@@ -126,6 +126,15 @@ def open_store(path: Path, busy_ms: int = 5000) -> Store:
     return store
 
 
+def open_to_read(path: Path, busy_ms: int = 5000) -> tuple[Store, str]:
+    """The store in an existing file, for `read` alone, and its state: "current" or "old" (of an
+    older schema). SetupError otherwise. Nothing in the file changes."""
+    state = _looked_at(path, busy_ms)
+    if state == "empty":
+        raise setup_error("db-not-a-database", path=path)
+    return Store(_engine(path, "ro", busy_ms), path), state
+
+
 def migrate(path: Path, busy_ms: int = 5000) -> tuple[str, str]:
     """Bring a file to the current schema, making it if absent; (revision before, after)."""
     if path.exists():
@@ -158,7 +167,7 @@ def _looked_at(path: Path, busy_ms: int) -> str:
         raise setup_error("db-missing", path=path)
     if not path.is_file():
         raise setup_error("db-cannot-open", path=path, why="not a file")
-    engine = _engine(path, "rw", busy_ms)
+    engine = _engine(path, "ro", busy_ms)
     try:
         with engine.connect().execution_options(ronda_read=True) as connection:
             tables = set(sa.inspect(connection).get_table_names())
@@ -198,14 +207,11 @@ def _engine(path: Path, mode: str, busy_ms: int) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-        # FULL: the WAL is synced at each commit, so that a receipt never runs ahead of the disk.
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "trusted_schema=OFF",
-            f"busy_timeout={busy_ms}",
-        ):
+        pragmas = ["foreign_keys=ON", "trusted_schema=OFF", f"busy_timeout={busy_ms}"]
+        if mode != "ro":
+            # FULL: the WAL is synced at each commit: a receipt never runs ahead of the disk.
+            pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+        for pragma in pragmas:
             dbapi.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -6,6 +6,8 @@ A problem's text says what is wrong and what to do. No logic lives here; machine
 import os
 from typing import Literal, NamedTuple, get_args
 
+from ronda_gateway import audit_words
+
 Lang = Literal["es", "en"]
 
 # code -> (Spanish, English)
@@ -314,6 +316,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "internal fault while storing; going on",
     ),
     "warning": ("aviso: {text}", "warning: {text}"),
+    **audit_words.TEXTS,
 }
 
 
