@@ -3,6 +3,15 @@
 import gc
 import sys
 
+SIGNING = (
+    "ronda_protocol.p256",
+    "ronda_protocol.p256_table",
+    "ronda_protocol.cose",
+    "ronda_protocol.segment",
+    "ronda_protocol.signed",
+)
+"""What a seal and a receipt need, and nothing between two of them."""
+
 
 def forget(*names):
     """Drop modules that are needed now and then: code loaded from files lives in the heap."""

@@ -12,7 +12,7 @@ import sys
 from micropython import const
 from ronda_protocol import bounds, cbor, track
 
-from handheld import forget, log
+from handheld import SIGNING, forget, log
 from handheld.battery import Battery
 from handheld.clock import Clock
 from handheld.gnss import Gnss
@@ -23,7 +23,7 @@ _DEATHS = const(8)  # in a row, each within 10 minutes of the last: then the run
 _LIVED_MS = const(600000)
 _DRAIN_MS = const(60000)  # link time without progress, after which "finish" gives up
 _CHECK_S = const(60)
-_BODIES = ("ronda_protocol.pack", "ronda_protocol.bodies", "ronda_protocol.rounds")
+_BODIES = ("ronda_protocol.pack", "ronda_protocol.bodies", "ronda_protocol.rounds") + SIGNING
 
 
 def run(board):
@@ -72,11 +72,13 @@ class App:
         self.visits = Visits(board, self.clock, self.gnss, self.log)
         self.battery = Battery(board, self.log)
         self._set({})
+        self.visits.open()
+        forget("handheld.recovery", "handheld.saving", "ronda_protocol.visit")
+        forget("ronda_protocol.reading", *SIGNING)
         from handheld import packs
 
         for row, value in packs.take(self.trust, self.clock, self.log):
             self._use(row, value)
-        self.visits.open()
         self.sync = None
         if board.net is None:
             self._missing("net")
@@ -90,7 +92,7 @@ class App:
             self.sync = Sync(
                 board, self.clock, self.log, self.trust, self.config, born, self._use, coming
             )
-        forget("handheld.packs", "handheld.recovery", "ronda_protocol.reading", *_BODIES)
+        forget("handheld.packs", *_BODIES)
 
     def tasks(self):
         """(name, function) of every task of this board."""

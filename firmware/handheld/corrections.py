@@ -11,7 +11,7 @@ from handheld import questionnaire
 def correct(visits, get):
     """{visit_id or seq, field, value, reason}: (code, fields).
 
-    saved{seq, visit_id}; no_shift; unknown_visit (none of this device, or not on flash any more);
+    saved{part, id}: to be sealed; no_shift; unknown_visit (none of ours, or no longer on flash);
     shift_over (of an earlier shift); not_yours; nothing (refused, or never closed); invalid
     {problems: field, value, reason, or as the questionnaire's}; storage_full.
     """
@@ -42,12 +42,8 @@ def correct(visits, get):
     fields = {"log_id": chain.log_id, "seq": seq, "field": field, "value": value}
     fields["reason"], fields["gestor"] = reason, visits.gestor
     part = correction.encode(visits.board.entropy(16), fields)
-    parts = {segment.CORRECTION: part}
-    sealed = log.seal_alone(visits.clock.stamp(), segment.CORRECTION_BODY, parts)
-    if sealed is None:
-        return "storage_full", {}
     named = visit.visit_id(visits.board.ident.device_id, chain.log_id, seq)
-    return "saved", {"seq": sealed[0], "visit_id": named}
+    return "saved", {"part": part, "id": named}
 
 
 def _named(visits, get):

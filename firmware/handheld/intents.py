@@ -1,13 +1,14 @@
 """What each intent does: functions of their names, of the visits and the arguments' `get`.
 
-Each gives a dict with `ok` and `code`; a refusal says what to do by its code and fields. What a
-fence verdict allows is policy's, which answers are right the questionnaire's, sealing the log's.
-Loaded for one intent and dropped after it, so that it keeps no state.
+Each gives a dict with `ok` and `code` (a refusal says what to do by its code and fields), or, when
+something is to be saved, the name and arguments of a function of `saving`, which comes once this
+module has left the heap. What a fence verdict allows is policy's, which answers are right the
+questionnaire's. Loaded for one intent and dropped after it, so that it keeps no state.
 """
 
 from ronda_protocol import bounds, fence, track, visit
 
-from handheld import forget, policy
+from handheld import forget
 
 
 def _no(code, **fields):
@@ -29,12 +30,7 @@ def shift_start(visits, get):
         return _no("in_shift", gestor=visits.gestor)
     if gestor is not None and not bounds.is_text(gestor, 32):
         return _no("gestor")
-    log = visits.log
-    if not visits.write(visits.shift_file, [1, gestor, log.log_id, log.head]):
-        return _no("storage_full")
-    visits.in_shift, visits.gestor = True, gestor
-    log.event(7, [gestor])  # SHIFT_START
-    return _yes("shift_started")
+    return "start_shift", gestor
 
 
 def shift_end(visits, _get):
@@ -43,15 +39,9 @@ def shift_end(visits, _get):
         return _no("no_shift")
     if visits.fields:
         return _no("visit_open", case_id=visits.case_id)
-    visits.seal_refused()
-    leave(visits)
+    visits.leave()
     visits.portal = None
-    visits.shift_file.clear()
-    visits.in_shift = False
-    visits.log.event(8, [visits.gestor])  # SHIFT_END
-    visits.gestor = None
-    visits.log.seal_track()
-    return _yes("shift_ended")
+    return ("end_shift",)
 
 
 def register_portal(visits, get):
@@ -67,7 +57,9 @@ def correct(visits, get):
     from handheld import corrections
 
     code, fields = corrections.correct(visits, get)
-    return (_yes if code == "saved" else _no)(code, **fields)
+    if code == "saved":
+        return "correct", fields["part"], fields["id"]
+    return _no(code, **fields)
 
 
 def check_in(visits, get):
@@ -89,8 +81,16 @@ def check_in(visits, get):
 
         entrance = portal.at_check_in(visits, case, stay, stamp)
     acknowledged = get("acknowledge") is True
-    code, opened = policy.decide(
-        verdict, place[1], acknowledged, waited, visits.search_m, visits.wait_s, entrance
+    code, opened = _ask(
+        "policy",
+        "decide",
+        verdict,
+        place[1],
+        acknowledged,
+        waited,
+        visits.search_m,
+        visits.wait_s,
+        entrance,
     )
     if opened == visit.OPENED_INSIDE and dwell < visits.dwell_s:
         return _no("waiting_dwell", remaining_s=visits.dwell_s - dwell)
@@ -104,7 +104,7 @@ def check_in(visits, get):
         "law": [visit.NOT_EVALUATED],
         "battery": _battery(visits),
         "gestor": visits.gestor,
-        "form": _ask("form"),
+        "form": _ask("questionnaire", "form"),
         "cases_version": visits.cases.version,
         "dwell": [dwell, None],
         "portal": entrance,
@@ -113,13 +113,12 @@ def check_in(visits, get):
         fields[name] = case[name]
     if opened:
         stay.restart()
-        return _begin(visits, code, fields)
+        return "begin", code, fields
     if code == "waiting_fix":
         return _no(code, remaining_s=visits.wait_s - waited)
     if code == "ask_unconfirmed":
         return _no(code, verdict=verdict)
-    _refuse(visits, fields)
-    return _no(code, **way(stay, verdict, fixes))
+    return "attempt", fields, _no(code, **way(stay, verdict, fixes))
 
 
 def idle(visits):
@@ -145,8 +144,6 @@ def admit(visits, case_id):
     case = cases.get(case_id)
     if case is None:
         return None, "no_case"
-    if visits.refused and visits.refused["case_id"] != case_id:
-        visits.seal_refused()
     if not visits.log.room():
         return None, "storage_full"
     return case, None
@@ -171,7 +168,7 @@ def watch(visits, case, fixes):
     """The stay at a case's place since the first try there, with these fixes. FenceError."""
     case_id, place, stay = visits.stay or (None, None, None)
     if case_id != case["case_id"] or place != case["place"]:
-        leave(visits)
+        visits.leave()
         stay = fence.Dwell(case["place"][2:])
         visits.stay = (case["case_id"], case["place"], stay)
         if visits.gnss:
@@ -181,36 +178,15 @@ def watch(visits, case, fixes):
     return stay
 
 
-def leave(visits):
-    """Nobody asks any more how long the fixes stay anywhere."""
-    visits.stay = None
-    if visits.gnss:
-        visits.gnss.watch = None
-
-
-def _begin(visits, code, fields):
-    visits.seal_refused()
-    if not visits.write(visits.visit_file, visits.first(fields)):
-        return _no("storage_full")
-    visits.fields, visits.answers, visits.records = fields, {}, 0
-    visits.tried = None
-    visits.log.event(15, [fields["case_id"]])  # VISIT_STARTED
-    return _yes(code, case_id=fields["case_id"], verdict=fields["check_in_verdict"])
-
-
 def answer(visits, get):
     """{id, value}: answered, invalid, no_visit, storage_full."""
     if not visits.fields:
         return _no("no_visit")
     name, value = get("id"), get("value")
-    wrong = _ask("problem", name, value)
+    wrong = _ask("questionnaire", "problem", name, value)
     if wrong:
         return _no("invalid", problems=[wrong])
-    visits.records += 1  # no two records alike: see Records
-    if not visits.write(visits.visit_file, [1, visits.records, name, value], False):
-        return _no("storage_full")
-    visits.answers[name] = value
-    return _yes("answered")
+    return "answer", name, value
 
 
 def close(visits, get):
@@ -222,7 +198,7 @@ def close(visits, get):
     if not isinstance(more, dict):
         return _no("invalid", problems=["answers"])
     answers.update(more)
-    wrong = _ask("validate", answers, get("outcome"), promise)
+    wrong = _ask("questionnaire", "validate", answers, get("outcome"), promise)
     if wrong:
         return _no("invalid", problems=wrong)
     fields, stamp = dict(visits.fields), visits.clock.stamp()
@@ -236,28 +212,20 @@ def close(visits, get):
         fields["no_signal"] = True
     fields["ended"], fields["close"], fields["outcome"] = visit.CLOSED, stamp, get("outcome")
     fields["battery"] = _battery(visits)
-    fields["dwell"] = [fields["dwell"][0], stay.longest_s()]
+    before, during = fields["dwell"]  # told by a close that the flash refused
+    fields["dwell"] = [before, max(during or 0, stay.longest_s())]
     if portal or get("ask_fix"):
         fields["close_fixes"] = visit.pack_window(fixes, stamp[1])
         fields["close_verdict"] = verdict
-    sealed = visits.seal(fields, answers, promise)
-    if sealed is None:
-        return _no("storage_full")
-    visits.fields, visits.answers = None, {}
-    leave(visits)
-    visits.visit_file.clear()
-    return _yes("saved", seq=sealed[0], visit_id=sealed[1])
+    return "close", fields, answers, promise
 
 
-def _ask(what, *args):
-    """A function of the questionnaire, which leaves the heap at once: sealing needs the room."""
-    from handheld import questionnaire
-
+def _ask(module, what, *args):
+    """What a function of the policy or the questionnaire says; they leave the heap at once."""
     try:
-        return getattr(questionnaire, what)(*args)
+        return getattr(getattr(__import__("handheld." + module), module), what)(*args)
     finally:
-        questionnaire = None
-        forget("handheld.questionnaire")
+        forget("handheld." + module)
 
 
 def window(visits):
@@ -283,18 +251,3 @@ def way(stay, verdict, fixes):
 def _battery(visits):
     power = visits.board.power
     return list(power.read()) if power else None
-
-
-def _refuse(visits, fields):
-    """Count an attempt; the first one's facts stand for all."""
-    pending = visits.refused
-    if pending and visits.clock.ms() < visits.refused_ms + visits.repeat_s * 1000:
-        pending["attempts"] += 1
-        visits.write(visits.refused_file, [1, pending["attempts"]], False)
-        return
-    visits.seal_refused()
-    fields["ended"], fields["opened"] = visit.REFUSED, visit.OPENED_REFUSED
-    fields["attempts"] = 1
-    # When the flash refuses, the attempt is still held here until it can be sealed.
-    visits.write(visits.refused_file, visits.first(fields))
-    visits.refused, visits.refused_ms = fields, visits.clock.ms()

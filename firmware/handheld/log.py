@@ -14,8 +14,9 @@ import os
 from struct import pack
 
 from micropython import const
-from ronda_protocol import cbor, cose, segment, track
+from ronda_protocol import cbor, track
 
+from handheld import SIGNING, forget
 from handheld.volumes import ZERO, Chain, Records, first
 
 try:
@@ -212,6 +213,8 @@ class Log:
         stamp, _, _, part, _ = self.load()
         seq = None
         if part:
+            from ronda_protocol import segment
+
             numbers = segment.ranges(part.numbers)
             parts = {segment.TRACK: part.part()}
             seq = self._seal(stamp, numbers, segment.TRACK_BODY, parts)
@@ -227,6 +230,8 @@ class Log:
 
     def seal_visit(self, stamp, evidence, answers=None, promise=None):
         """Seal a finished visit at `stamp`, now; (seq, visit id), or None when it is not saved."""
+        from ronda_protocol import segment
+
         parts = {segment.EVIDENCE: evidence}
         if answers:
             parts[segment.ANSWERS] = answers
@@ -250,6 +255,32 @@ class Log:
 
     def _seal(self, stamp, numbers, body, parts, hashes=None):
         chain = self.chain
+        sealed, digest = self._signed(stamp, numbers, body, parts, hashes)
+        forget(*SIGNING)
+        try:
+            chain.append(sealed, digest)
+        except OSError:
+            from handheld import recovery
+
+            recovery.scan(chain, chain.head, chain.head_hash)
+            if chain.head_hash != digest:
+                self._full()
+                return None
+        number = max(self.number, numbers[-2] + numbers[-1] - 1)
+        word = pack(">I", chain.head) + digest + pack(">I", number) + chain.log_id
+        try:
+            self.board.nv.set("head", word)
+        except OSError:
+            self.nv_failures += 1
+        self.sealed.set()
+        self.board.tell("sealed", {"seq": chain.head, "body": body})
+        return chain.head
+
+    def _signed(self, stamp, numbers, body, parts, hashes):
+        """The next segment and its chain hash; the parts' hashes go into `hashes`."""
+        from ronda_protocol import cose, segment
+
+        chain = self.chain
         previous = None
         if not chain.head:
             found = first(chain.folder + "/previous")
@@ -268,28 +299,10 @@ class Log:
             previous,
         )
         sealed = segment.seal(header, parts, self.board.signer)
-        signed = cose.parse_first(sealed)[0]
-        digest = segment.chain_hash(signed.protected, signed.payload)
-        try:
-            chain.append(sealed, digest)
-        except OSError:
-            from handheld import recovery
-
-            recovery.scan(chain, chain.head, chain.head_hash)
-            if chain.head_hash != digest:
-                self._full()
-                return None
         if hashes is not None:
             hashes.update(header.parts)
-        number = max(self.number, numbers[-2] + numbers[-1] - 1)
-        word = pack(">I", chain.head) + digest + pack(">I", number) + chain.log_id
-        try:
-            self.board.nv.set("head", word)
-        except OSError:
-            self.nv_failures += 1
-        self.sealed.set()
-        self.board.tell("sealed", {"seq": chain.head, "body": body})
-        return chain.head
+        signed = cose.parse_first(sealed)[0]
+        return sealed, segment.chain_hash(signed.protected, signed.payload)
 
     # --- space ---
 

@@ -7,7 +7,7 @@ module afterwards, and it is read again should the flash ever refuse a write.
 import os
 from struct import unpack_from
 
-from ronda_protocol import cbor, reading, segment, track, visit
+from ronda_protocol import cbor, segment, track
 
 from handheld import volumes
 
@@ -234,6 +234,10 @@ def drop(chain):
 
 def open_visits(visits):
     """Visits.open; see there."""
+    from ronda_protocol import visit
+
+    from handheld import saving
+
     for value in _records(visits.shift_file):
         visits.in_shift, visits.gestor = True, value[1]
     for file in (visits.refused_file, visits.visit_file):
@@ -241,7 +245,7 @@ def open_visits(visits):
         if evidence and not _is_sealed(visits.log, first[1], first[2], evidence):
             if evidence["ended"] == visit.REFUSED:
                 evidence["attempts"] = attempts
-            if visits.seal(evidence, answers) is None:
+            if saving.seal(visits, evidence, answers) is None:
                 continue
         file.clear()
 
@@ -258,6 +262,8 @@ def _records(file):
 
 def _read(file):
     """(evidence or None, answers, attempts, first record) of a visit's file."""
+    from ronda_protocol import reading
+
     evidence, answers, attempts, first = None, {}, 1, None
     for value in _records(file):
         if value[0] == 0:
@@ -275,6 +281,8 @@ def _read(file):
 
 def _is_sealed(log, log_id, since, evidence):
     """Whether a segment after `since` is this visit: the power went before clear()."""
+    from ronda_protocol import reading
+
     for chain in log.chains():
         if chain.log_id != log_id:
             continue

@@ -13,9 +13,8 @@ import asyncio
 import gc
 
 from micropython import const
-from ronda_protocol import cose, p256, signed
 
-from handheld import forget, mqtt
+from handheld import SIGNING, forget, mqtt
 
 _WINDOW = const(4)  # segments published and without a receipt at any one time
 _RESEND_MS = const(60000)
@@ -306,7 +305,8 @@ class Sync:
         if code == "whole":
             payload = None
             code = self._seldom("finish")
-        forget("ronda_protocol.receipt")  # a few a quarter of an hour: not worth the heap
+        # A few a quarter of an hour: not worth the heap.
+        forget("ronda_protocol.receipt", *SIGNING)
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
         self._changed()
@@ -315,6 +315,8 @@ class Sync:
         """Do what a message says; the reason when nothing came of it."""
         if data[:1] == b"\x83":
             return self._seldom("more", data)
+        from ronda_protocol import cose, signed
+
         sign1 = cose.parse(data)
         kind = signed.message(sign1.payload)
         if kind == signed.RECEIPT:
@@ -334,6 +336,7 @@ class Sync:
         finally:
             forget("handheld.inbox", "handheld.packs", "ronda_protocol.pack")
             forget("ronda_protocol.chunk", "ronda_protocol.bodies", "ronda_protocol.rounds")
+            forget(*SIGNING)
 
     def lane(self, log_id):
         """The lane of a log, or None."""
@@ -348,6 +351,8 @@ class Sync:
         public = self.trust.key(sign1.kid, _GATEWAY, now)
         if public is None:
             return "signer"
+        from ronda_protocol import cose, p256
+
         return None if cose.verify(sign1, public, p256.verify) else "signature"
 
     def _receipt(self, sign1):

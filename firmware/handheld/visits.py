@@ -1,17 +1,16 @@
 """The visit machine: intents in, results out. An open visit is on flash from its check-in on.
 
-What an intent does is in `intents`, loaded for each one and dropped again: code lives in the heap,
-and between two intents a handheld has other things to do with it. Here is what stays: the state,
-what is due with time, sealing. Draws no page and reads no key.
+What an intent does is in `intents`, what of it is saved in `saving`, each loaded for its moment:
+code lives in the heap, and between two intents a handheld has other things to do with it. Here is
+what stays: the state, and what is due with time. Draws no page and reads no key.
 """
 
 from micropython import const
-from ronda_protocol import cbor, visit
 
-from handheld import forget
+from handheld import SIGNING, forget
 from handheld.volumes import Records
 
-_RETRY_MS = const(60000)
+_PORTAL_MS = const(1200000)  # visit.PORTAL_MS of ronda_protocol, which is not kept
 INTENTS = "shift_start shift_end register_portal check_in answer close correct status"
 
 
@@ -64,20 +63,31 @@ class Visits:
         from handheld import intents
 
         try:
-            return getattr(intents, name)(self, args.get)
+            result = getattr(intents, name)(self, args.get)
         finally:
             intents = None
             if not self.stay:
                 forget("ronda_protocol.fence", "ronda_protocol.polygon")
             if name == "correct":
                 forget("handheld.corrections", "ronda_protocol.correction")
-                forget("ronda_protocol.reading")
-            forget("handheld.intents", "handheld.portal", "handheld.policy")
+                forget("ronda_protocol.reading", *SIGNING)
+            forget("handheld.intents", "handheld.portal", "ronda_protocol.visit")
+        return self.save(*result) if type(result) is tuple else result
+
+    def save(self, what, *args):
+        """Do a function of `saving`, which leaves the heap at once."""
+        from handheld import saving
+
+        try:
+            return getattr(saving, what)(self, *args)
+        finally:
+            saving = None
+            forget("handheld.saving", "ronda_protocol.visit")
 
     def tick(self):
         """Call every second or so: seals refused attempts and the open track when due."""
         if self.refused and self.clock.ms() >= self.refused_ms + self.repeat_s * 1000:
-            self.seal_refused()
+            self.save("seal_refused")
         if self.portal and not self.portal_s():
             self.portal = None
         self.log.tick()
@@ -103,36 +113,10 @@ class Visits:
         """For how many seconds more the registered portal is good; 0 without one."""
         if not self.portal:
             return 0
-        return max(0, self.portal[0][1] + visit.PORTAL_MS - self.clock.ms()) // 1000
+        return max(0, self.portal[0][1] + _PORTAL_MS - self.clock.ms()) // 1000
 
-    def seal_refused(self):
-        """Seal the refused attempts that wait, if any; later when the flash refuses."""
-        if self.refused:
-            if self.seal(self.refused) is None:
-                self.refused_ms += _RETRY_MS
-                return
-            self.refused = None
-            self.refused_file.clear()
-
-    # --- flash ---
-
-    def seal(self, fields, answers=None, promise=None):
-        """Seal a visit: (seq, visit id), or None when the flash refuses."""
-        entropy = self.board.entropy
-        return self.log.seal_visit(
-            self.clock.stamp(),
-            visit.encode_evidence(fields),
-            visit.encode_answers(entropy(16), answers) if answers else None,
-            visit.encode_promise(entropy(16), promise) if promise else None,
-        )
-
-    def first(self, fields):
-        """The first record of a visit's file; where the log stood tells later whether it is
-        already sealed."""
-        return [0, self.log.log_id, self.log.head, visit.encode_evidence(fields)]
-
-    def write(self, file, value, fresh=True):
-        """Whether the record is durable."""
-        if fresh:
-            file.clear()
-        return file.append(cbor.encode(value))
+    def leave(self):
+        """Nobody asks any more how long the fixes stay anywhere."""
+        self.stay = None
+        if self.gnss:
+            self.gnss.watch = None

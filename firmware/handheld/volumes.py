@@ -12,7 +12,6 @@ from binascii import crc32
 from struct import pack, unpack_from
 
 from micropython import const
-from ronda_protocol import cose, segment
 
 _ROTATE = const(32768)  # a volume larger than this gets no more segments
 _INLINE = const(128)  # littlefs keeps a file of up to 128 bytes in its folder: no block erased
@@ -191,6 +190,8 @@ class Chain:
         """(header, chain hash) of a segment; None when it cannot be read."""
         data = self.read(seq)
         if data:
+            from ronda_protocol import cose, segment
+
             try:
                 signed = cose.parse_first(data, 0)[0]
                 header = segment.Header.parse(signed.payload)

@@ -88,7 +88,7 @@ def test_a_track_is_no_visit_and_a_refused_one_holds_nothing():
     assert fix(day, track_seq)["code"] == "unknown_visit"
     day.gnss.stand(3000)
     assert day.do("check_in", case_id="caso-2")["code"] == "refused_outside"
-    day.visits.seal_refused()
+    day.visits.save("seal_refused")
     assert fix(day, day.log.head)["code"] == "nothing"
     assert fix(day, day.log.head, "answers.quien", "nadie")["code"] == "nothing"
 

@@ -7,7 +7,7 @@ from handheld.clock import Clock
 from handheld.gnss import Gnss
 from ronda_protocol import track
 
-HEAP = "192k"
+HEAP = "224k"  # its sources are compiled here
 _WRAP = 1 << 30
 NOON = 1789473600 // 86400 * 86400 + 12 * 3600
 

@@ -1,0 +1,144 @@
+"""What an intent came to, put on flash: an opening, an answer, a close, the end of a shift.
+
+Loaded once `intents` has left the heap, and dropped as it is: a seal needs the room of both.
+Decides nothing.
+"""
+
+from ronda_protocol import cbor
+
+from handheld import forget
+
+_RETRY_MS = 60000
+
+
+def _no(code):
+    return {"ok": False, "code": code}
+
+
+def seal(visits, fields, answers=None, promise=None):
+    """Seal a visit: (seq, visit id), or None when the flash refuses."""
+    from ronda_protocol import visit
+
+    entropy = visits.board.entropy
+    parts = [
+        visit.encode_evidence(fields),
+        visit.encode_answers(entropy(16), answers) if answers else None,
+        visit.encode_promise(entropy(16), promise) if promise else None,
+    ]
+    visit = None
+    forget("ronda_protocol.visit")
+    return visits.log.seal_visit(visits.clock.stamp(), *parts)
+
+
+def seal_refused(visits):
+    """Seal the refused attempts that wait, if any; later when the flash refuses."""
+    if visits.refused:
+        if seal(visits, visits.refused) is None:
+            visits.refused_ms += _RETRY_MS
+            return
+        visits.refused = None
+        visits.refused_file.clear()
+
+
+def write(file, value, fresh=True):
+    """Whether the record is durable."""
+    if fresh:
+        file.clear()
+    return file.append(cbor.encode(value))
+
+
+def _first(visits, fields):
+    """The first record of a visit's file; where the log stood tells later whether it is
+    already sealed."""
+    from ronda_protocol import visit
+
+    return [0, visits.log.log_id, visits.log.head, visit.encode_evidence(fields)]
+
+
+def start_shift(visits, gestor):
+    """Begin a shift."""
+    log = visits.log
+    if not write(visits.shift_file, [1, gestor, log.log_id, log.head]):
+        return _no("storage_full")
+    visits.in_shift, visits.gestor = True, gestor
+    log.event(7, [gestor])  # SHIFT_START
+    return {"ok": True, "code": "shift_started"}
+
+
+def end_shift(visits):
+    """End the shift."""
+    seal_refused(visits)
+    visits.shift_file.clear()
+    visits.in_shift = False
+    visits.log.event(8, [visits.gestor])  # SHIFT_END
+    visits.gestor = None
+    visits.log.seal_track()
+    return {"ok": True, "code": "shift_ended"}
+
+
+def begin(visits, code, fields):
+    """Open a visit."""
+    seal_refused(visits)
+    if not write(visits.visit_file, _first(visits, fields)):
+        return _no("storage_full")
+    visits.fields, visits.answers, visits.records = fields, {}, 0
+    visits.tried = None
+    visits.log.event(15, [fields["case_id"]])  # VISIT_STARTED
+    verdict = fields["check_in_verdict"]
+    return {"ok": True, "code": code, "case_id": fields["case_id"], "verdict": verdict}
+
+
+def answer(visits, name, value):
+    """Keep an answer."""
+    visits.records += 1  # no two records alike: see Records
+    if not write(visits.visit_file, [1, visits.records, name, value], False):
+        return _no("storage_full")
+    visits.answers[name] = value
+    return {"ok": True, "code": "answered"}
+
+
+def close(visits, fields, answers, promise):
+    """Seal the open visit; what it was is forgotten only when that is durable."""
+    visits.leave()  # the fence's code has to make room
+    forget("ronda_protocol.fence", "ronda_protocol.polygon")
+    sealed = seal(visits, fields, answers, promise)
+    if sealed is None:
+        visits.fields["dwell"] = fields["dwell"]
+        return _no("storage_full")
+    visits.fields, visits.answers = None, {}
+    visits.visit_file.clear()
+    return {"ok": True, "code": "saved", "seq": sealed[0], "visit_id": sealed[1]}
+
+
+def attempt(visits, fields, answer):
+    """Count a refused attempt; the first one's facts stand for all."""
+    pending = visits.refused
+    if pending and (
+        pending["case_id"] != fields["case_id"]
+        or visits.clock.ms() >= visits.refused_ms + visits.repeat_s * 1000
+    ):
+        seal_refused(visits)
+        pending = None
+    if pending:
+        pending["attempts"] += 1
+        write(visits.refused_file, [1, pending["attempts"]], False)
+        return answer
+    from ronda_protocol import visit
+
+    fields["ended"], fields["opened"] = visit.REFUSED, visit.OPENED_REFUSED
+    fields["attempts"] = 1
+    # When the flash refuses, the attempt is still held here until it can be sealed.
+    write(visits.refused_file, _first(visits, fields))
+    visits.refused, visits.refused_ms = fields, visits.clock.ms()
+    return answer
+
+
+def correct(visits, part, named):
+    """Seal the correction of a visit."""
+    from ronda_protocol import segment
+
+    parts = {segment.CORRECTION: part}
+    sealed = visits.log.seal_alone(visits.clock.stamp(), segment.CORRECTION_BODY, parts)
+    if sealed is None:
+        return _no("storage_full")
+    return {"ok": True, "code": "saved", "seq": sealed[0], "visit_id": named}
