@@ -244,14 +244,21 @@ class Rig:
                 fleet.enrol(store, handheld.name, handheld.desk.public, now)
                 fleet.enable(store, handheld.name, now)
 
-    def man(self, handhelds: Sequence[Handheld], rate: float = 0.0) -> Crew:
-        """Enrol handhelds and connect them, and the sink, until the rig ends."""
+    def man(
+        self,
+        handhelds: Sequence[Handheld],
+        rate: float = 0.0,
+        through: Reachable | None = None,
+    ) -> Crew:
+        """Enrol handhelds and connect them, and the sink, until the rig ends; the handhelds
+        `through` a proxy, when there is one."""
         self.enrol(handhelds)
         self.crew = self._stack.enter_context(Crew(handhelds, rate))
         feed = self._feed or self.broker
         self.crew.spawn(self.sink.listen(lambda: (feed.host, feed.port), self.root))
         gateway = self.site.signer().public
-        self.crew.connect(lambda: (self.broker.host, self.broker.port), self.root, gateway)
+        at = through or self.broker
+        self.crew.connect(lambda: (at.host, at.port), self.root, gateway)
         return self.crew
 
     # ---- waiting -------------------------------------------------------------------------------
