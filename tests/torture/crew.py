@@ -338,10 +338,9 @@ class Crew:
             turn += 1
             at += 1 / self.rate
             pause = at - loop.time()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            elif pause < -1.0:
+            if pause < -1.0:
                 at = loop.time()  # this machine cannot: no burst afterwards
+            await asyncio.sleep(max(0.0, pause))  # the others must have their turn in any case
 
     # ---- from other threads --------------------------------------------------------------------
 
