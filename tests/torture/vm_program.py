@@ -30,7 +30,8 @@ def _command(program: str, arguments: tuple[object, ...], heap: str) -> list[str
 
 
 def _environment() -> dict[str, str]:
-    folders = (str(HERE / "vm"), str(HERE), str(HERE.parent), str(vm.build().path), ".frozen")
+    # The build first: tests/handheld is not the package `handheld`.
+    folders = (str(HERE / "vm"), str(vm.build().path), str(HERE), str(HERE.parent), ".frozen")
     return {**os.environ, "MICROPYPATH": os.pathsep.join(folders)}
 
 
