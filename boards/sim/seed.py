@@ -61,7 +61,8 @@ def do_install(the_board, wanted):
 
 
 def do_visits(the_board, wanted):
-    """Write the sealed visits of a log, after a seq, to a host's file, each a line of hex."""
+    """Write the sealed visits and corrections of a log, after a seq, to a host's file, each a
+    line of hex."""
     folder = the_board.storage + "/log/" + wanted["log"]
     chain = Chain(folder, bytes.fromhex(wanted["log"]), None)
     recovery.scan(chain)
@@ -69,7 +70,7 @@ def do_visits(the_board, wanted):
     with open(wanted["to"], "wb") as out:
         for seq in range(wanted["after"] + 1, chain.head + 1):
             header = chain.header(seq)
-            if header and header.body == segment.VISIT_BODY:
+            if header and header.body in (segment.VISIT_BODY, segment.CORRECTION_BODY):
                 out.write(chain.read(seq).hex().encode() + b"\n")
                 count += 1
     return {"visits": count, "head": chain.head, "released": chain.released}

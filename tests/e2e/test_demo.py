@@ -72,7 +72,8 @@ def test_the_day_balances(ran: Ran) -> None:
     assert outcome["balanced"] is True
     assert outcome["recorded"] == outcome["stored"] == outcome["forwarded"]
     recorded = outcome["recorded"]
-    assert set(recorded) == {"visit", "fix", "battery", "event"}
+    assert set(recorded) == {"visit", "fix", "battery", "event", "correction"}
+    assert recorded["correction"] == 1
     assert recorded["visit"] == len(outcome["visits"]) == 11
     assert recorded["fix"] > 1500
     assert recorded["battery"] >= 30
@@ -124,6 +125,28 @@ def test_the_day_holds_what_it_promises(ran: Ran) -> None:
     assert inside["verdicts"]["overall"] == "unverified"
 
 
+def test_a_correction_is_told_beside_its_visit_and_verifies_by_itself(
+    ran: Ran, tmp_path: Path
+) -> None:
+    visit = ran.visit("C-1002")
+    assert visit["outcome"] == "ausente"  # the visit stays as it was sealed
+    (told,) = visit["corrections"]
+    assert told["accepted"] and told["signature_verified"]
+    assert (told["field"], told["original"], told["value"]) == ("outcome", "ausente", "mudado")
+    assert [v for v in ran.outcome["visits"] if v["corrections"]] == [visit]
+    (change,) = [e for e in ran.events if e["type"] == "ronda.visit.verdict"]
+    assert change["id"] == f"{visit['id']}/v1"
+    key = str(ran.keep / "keys" / "demo-01.pem")
+    arguments = ("evidence", "verify", str(ran.feed), "--id", change["id"], "--key", key)
+    done = ronda(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # An event that says something else than was signed is found out.
+    change["data"]["correction"]["value"] = "ausente"
+    (tmp_path / "event.json").write_text(json.dumps(change))
+    done = ronda("evidence", "verify", str(tmp_path / "event.json"), "--key", key)
+    assert done.returncode == 1 and "value" in done.stdout
+
+
 def test_the_dead_zone_kept_two_visits_on_the_handheld(ran: Ran) -> None:
     out, back = START_UNIX + clock(11, 0) // 1000, START_UNIX + clock(12, 10) // 1000
     for case_id in ("C-1006", "C-1007"):
@@ -170,7 +193,7 @@ def test_what_was_kept(ran: Ran) -> None:
 def test_no_payload_tells_more_than_it_should(ran: Ran) -> None:
     """Positions, battery, events and alerts carry no answer, promise or creditor."""
     for event in ran.events:
-        if event["type"] != "ronda.visit":
+        if not event["type"].startswith("ronda.visit"):
             text = json.dumps(event)
             assert "andino" not in text and "titular" not in text, text
 

@@ -10,7 +10,7 @@ from ronda_gateway.feed import Change, Feed
 from ronda_protocol import track
 from ronda_tools.cli import build
 from ronda_tools.evidence import examine
-from ronda_tools.evidence_file import load
+from ronda_tools.evidence_file import held_in, load
 from ronda_tools.reconcile import Entry, from_event, from_journal, from_segment, reconcile
 from typer.testing import CliRunner
 
@@ -45,6 +45,41 @@ def test_the_books_count_it_as_its_own_kind() -> None:
     assert "correction" not in reconcile([], [from_segment(visit)], []).stored
 
 
+def test_an_event_is_held_against_what_was_signed() -> None:
+    import base64
+
+    device, visit, raw = sealed()
+    event: dict[str, Any] = {
+        "id": f"desk-01/{device.log_id.hex()}/1/v1",
+        "type": "ronda.visit.verdict",
+        "data": {
+            "visit_id": f"desk-01/{device.log_id.hex()}/1",
+            "correction": {
+                "device": "desk-01",
+                "seq": 2,
+                "field": "outcome",
+                "value": "ausente",
+                "evidence": base64.b64encode(raw).decode(),
+            },
+        },
+    }
+    (held,) = held_in(event)
+    assert held.event_id == event["id"] and examine(held, device.public).valid
+    for where, value in (("visit_id", f"desk-01/{device.log_id.hex()}/2"), ("other", "mudado")):
+        changed = json.loads(json.dumps(event))
+        if where == "visit_id":
+            changed["data"]["visit_id"] = value
+        else:
+            changed["data"]["correction"]["value"] = value
+        (held,) = held_in(changed)
+        assert not examine(held, device.public).valid
+    changed = json.loads(json.dumps(event))
+    changed["data"]["correction"]["evidence"] = base64.b64encode(visit).decode()
+    assert not examine(held_in(changed)[0], device.public).valid
+    changed["data"]["correction"] = {}
+    assert held_in(changed) == []
+
+
 def test_it_is_shown_and_verified(tmp_path: Path) -> None:
     device, _, raw = sealed()
     (tmp_path / "c.bin").write_bytes(raw)
@@ -57,7 +92,9 @@ def test_it_is_shown_and_verified(tmp_path: Path) -> None:
     done = CliRunner().invoke(build(["evidence"]), arguments)
     assert done.exit_code == 0 and "corrección" in done.stdout
     shown = CliRunner().invoke(build(["evidence"]), ["evidence", "show", *arguments[2:]])
-    assert shown.exit_code == 0 and "debe decir «ausente», porque: me equivoqué" in shown.stdout
+    assert (
+        shown.exit_code == 0 and "debe decir «nadie en casa», porque: me equivoqué" in shown.stdout
+    )
     changed = bytearray(raw)
     changed[-3] ^= 1
     (tmp_path / "c.bin").write_bytes(changed)

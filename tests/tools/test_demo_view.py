@@ -107,3 +107,22 @@ def test_without_a_terminal_lines_are_printed(monkeypatch: pytest.MonkeyPatch) -
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not can_draw()
+
+
+def test_a_correction_is_a_line_of_its_own() -> None:
+    board = _board(1)
+    told = {"field": "outcome", "original": "ausente", "value": "mudado", "accepted": True}
+    data: dict[str, Any] = {
+        "visit_id": "demo-01/00/7",
+        "case_id": "C-1002",
+        "at": 1789480000,
+        "reason": "corrected",
+        "correction": told,
+    }
+    board.feed({"type": feed.VISIT_VERDICT, "data": data})
+    text = "\n".join(_drawn(board, 100, 24))
+    assert "C-1002 corrige el resultado: nadie en casa -> se mudó" in text
+    board.feed({"type": feed.VISIT_VERDICT, "data": {**data, "correction": None}})
+    board.feed({"type": feed.VISIT_VERDICT, "data": {}})
+    text = "\n".join(_drawn(board, 100, 24))
+    assert "ilegible" in text and text.count("C-1002") >= 2

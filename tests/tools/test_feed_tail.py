@@ -102,6 +102,8 @@ def test_an_alert_and_a_later_verdict_read_as_sentences() -> None:
         "version": 1,
         "changed": "chain",
         "reason": "gap_filled",
+        "case_id": "C-1",
+        "portfolio": "banco-a",
         "verdicts": event["data"]["verdicts"],
     }
     told = sentence({"type": "ronda.visit.verdict", "data": verdict})
@@ -110,7 +112,9 @@ def test_an_alert_and_a_later_verdict_read_as_sentences() -> None:
     correction |= {"gestor": "G-07", "reason": "error"}
     verdict |= {"changed": "correction", "reason": "corrected", "correction": correction}
     told = sentence({"type": "ronda.visit.verdict", "data": verdict})
-    assert "G-07 corrige outcome: «promesa» por «ausente», porque: error" in told
+    assert "caso C-1, cartera banco-a" in told
+    assert "G-07 corrige el resultado: decía «promesa de pago», debe decir «nadie en casa»" in told
+    assert "porque: error" in told
 
 
 @pytest.mark.parametrize(

@@ -490,3 +490,24 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Sig
     assert running.returncode == 1 and said == ""
     assert errors.strip() == "ronda: Interrumpido."
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_script_corrects_the_visit_it_closed(visit_files: dict[str, Path]) -> None:
+    """The visit stays as it was sealed; the correction is sealed beside it."""
+    script = visit_files["script"]
+    last = json.loads(script.read_text().splitlines()[-1])["at_ms"]
+    right = {"field": "outcome", "value": "mudado", "reason": "lo dijo un vecino"}
+    more = [
+        {"at_ms": last + 1000, "intent": "correct", "args": {"case_id": "c-1", **right}},
+        {"at_ms": last + 2000, "intent": "correct", "args": {"case_id": "c-9", **right}},
+    ]
+    script.write_text("\n".join([script.read_text(), *map(json.dumps, more)]))
+    found = handheld_sim.run(Options(**visit_files)).data
+    assert [row["result"]["code"] for row in found["script"][-2:]] == ["saved", "unknown_visit"]
+    visit = next(row for row in found["visits"] if row["ended"] == "closed")
+    assert visit["outcome"] == "sin_acuerdo"
+    (row,) = found["corrections"]
+    assert row["visit_id"] == visit["visit_id"] and row["reason"] == "lo dijo un vecino"
+    assert found["entries"]["correction"] == 1
+    sealed = reading.parse(base64.b64decode(row["evidence"]))
+    assert sealed.header.body == segment.CORRECTION_BODY

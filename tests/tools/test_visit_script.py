@@ -241,3 +241,58 @@ def test_the_intents_of_a_portal(tmp_path: Path) -> None:
     assert [act.intent for act in read_script(_file(tmp_path, text))][:2] == [
         "register_portal"
     ] * 2
+
+
+def test_a_correction_names_the_last_visit_of_its_case(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"at_ms": 0, "intent": "check_in", "args": {"case_id": "c-1"}},
+        {"at_ms": 1, "intent": "close", "args": {"outcome": "ausente"}},
+    ]
+    right = {"field": "outcome", "value": "mudado", "reason": "un vecino"}
+    for at, named in enumerate(({"case_id": "c-1"}, {"visit_id": "d/0/7"}, {"case_id": "c-2"}), 2):
+        lines.append({"at_ms": at, "intent": "correct", "args": {**named, **right}})
+    acts = read_script(_file(tmp_path, "\n".join(map(json.dumps, lines))))
+    done: list[Any] = []
+    script = perform(acts, iter([5]), done)
+    asked: list[Any] = []
+    wish: Any = next(script)
+    try:
+        while True:
+            if isinstance(wish, int):
+                wish = script.send(wish)  # type: ignore[arg-type]
+            else:
+                asked.append(wish)
+                code = {"ok": True, "code": "saved", "visit_id": "d/0/2"}
+                wish = script.send(code)  # type: ignore[arg-type]
+    except StopIteration:
+        pass
+    assert [args for intent, args in asked if intent == "correct"] == [
+        {**right, "visit_id": "d/0/2"},
+        {**right, "visit_id": "d/0/7"},
+        {**right, "visit_id": ""},
+    ]
+    assert [act.args.get("case_id") for _, act, _ in done[2:]] == ["c-1", None, "c-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"case_id": None}, "args.case_id"),
+        ({"visit_id": "d/0/1"}, "args.case_id"),
+        ({"field": ""}, "args.field"),
+        ({"reason": None}, "args.reason"),
+        ({"seq": 4}, "args.seq"),
+    ],
+)
+def test_a_correction_says_of_what(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    args = {"case_id": "c-1", "field": "outcome", "value": None, "reason": "x"}
+    line = {"at_ms": 0, "intent": "correct", "args": args}
+    assert read_script(_file(tmp_path, json.dumps(line)))
+    line["args"] = args | change
+    with pytest.raises(UsedWrong) as caught:
+        read_script(_file(tmp_path, json.dumps(line)))
+    assert f"«{told}»" in str(caught.value)
+    del args["value"]
+    line["args"] = args
+    with pytest.raises(UsedWrong):
+        read_script(_file(tmp_path, json.dumps(line)))

@@ -501,10 +501,13 @@ TEXTS: dict[str, Text] = {
         "firma correcta, ley no evaluada", "signature correct, law not evaluated"
     ),
     "feed.verdict": Text(
-        "Visita {visit}: cambio {version} de su veredicto ({why}); {overall}.",
-        "Visit {visit}: change {version} of its verdict ({why}); {overall}.",
+        "Visita {visit} (caso {case}, cartera {portfolio}): cambio {version} ({why}); {overall}.",
+        "Visit {visit} (case {case}, portfolio {portfolio}): change {version} ({why}); {overall}.",
     ),
     "feed.why.gap_filled": Text("llegó lo que faltaba de la cadena", "a gap in the chain closed"),
+    "feed.why.declared_lost": Text(
+        "el equipo declaró perdido lo que faltaba", "the handheld declared what was missing lost"
+    ),
     "feed.why.chain_broken": Text("la cadena no encaja", "the chain does not fit"),
     "feed.why.parts_arrived": Text("llegaron partes que faltaban", "missing parts arrived"),
     "feed.why.fork_found": Text(
@@ -516,9 +519,13 @@ TEXTS: dict[str, Text] = {
         "llegó una corrección que no vale", "a correction came that does not hold"
     ),
     "feed.correction": Text(
-        "{gestor} corrige {field}: «{original}» por «{value}», porque: {reason}",
-        "{gestor} corrects {field}: “{original}” to “{value}”, because: {reason}",
+        "{gestor} corrige {field}: decía «{original}», debe decir «{value}», porque: {reason}",
+        "{gestor} corrects {field}: it said “{original}”, it should say “{value}”, because: "
+        "{reason}",
     ),
+    "word.field.outcome": Text("el resultado", "the outcome"),
+    "word.field.promise": Text("la promesa", "the promise"),
+    "word.field.answer": Text("la respuesta «{question}»", "the answer “{question}”"),
     "feed.positions": Text(
         "{device}: {count} posiciones (segmento {seq}); la última {lat}, {lon} a las {when}.",
         "{device}: {count} fixes (segment {seq}); the last {lat}, {lon} at {when}.",
@@ -754,6 +761,11 @@ TEXTS: dict[str, Text] = {
     "view.sky": Text("sat {used}/{seen} HDOP {hdop}", "sat {used}/{seen} HDOP {hdop}"),
     "view.visiting": Text("en visita {case}", "visiting {case}"),
     "view.next": Text("sigue {case} a {far} m", "next {case}, {far} m"),
+    "view.corrected": Text(
+        "{case} corrige {field}: {original} -> {value}",
+        "{case} corrects {field}: {original} -> {value}",
+    ),
+    "view.changed": Text("{case}: {why}", "{case}: {why}"),
     "view.nothing": Text("Todavía ninguna visita.", "No visit yet."),
     "view.unreadable": Text("evento ilegible", "unreadable event"),
     "demo.page": Text("Conciliación de la jornada:", "Reconciliation of the day:"),
@@ -761,6 +773,23 @@ TEXTS: dict[str, Text] = {
     "demo.kind.fix": Text("posiciones", "fixes"),
     "demo.kind.battery": Text("batería", "battery"),
     "demo.kind.event": Text("sucesos", "events"),
+    "demo.kind.correction": Text("correcciones", "corrections"),
+    "demo.correction": Text(
+        "      corregida: {field}: «{original}» -> «{value}» ({reason}); {signature}, {accepted}",
+        "      corrected: {field}: “{original}” -> “{value}” ({reason}); {signature}, {accepted}",
+    ),
+    "demo.accepted": Text("vale", "it holds"),
+    "demo.not_accepted": Text("no vale", "it does not hold"),
+    "demo.corrected": Text(
+        "{case}: el gestor corrige {field}: debe decir «{value}». Guardado aparte; la visita "
+        "queda como se selló.",
+        "{case}: the gestor corrects {field}: it should say “{value}”. Saved beside it; the "
+        "visit stays as it was sealed.",
+    ),
+    "demo.sealed_correction": Text(
+        "Corrección sellada y firmada: segmento {seq}.",
+        "Correction sealed and signed: segment {seq}.",
+    ),
     "demo.book.recorded": Text("registrado", "recorded"),
     "demo.book.stored": Text("guardado", "stored"),
     "demo.book.forwarded": Text("reenviado", "forwarded"),

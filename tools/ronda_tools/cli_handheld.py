@@ -106,6 +106,10 @@ texts.add(
             "Visita {visit_id} al caso {case_id}: {ended}; {verdict}.",
             "Visit {visit_id} to case {case_id}: {ended}; {verdict}.",
         ),
+        "sim.said.correction": Text(
+            "Corrección de la visita {visit_id}: {field} debe decir «{value}», porque: {reason}.",
+            "Correction of visit {visit_id}: {field} should say “{value}”, because: {reason}.",
+        ),
         "sim.said.key": Text(
             "Su clave pública está en {path}: ronda evidence verify ARCHIVO --key {path}",
             "Its public key is in {path}: ronda evidence verify FILE --key {path}",
@@ -226,6 +230,7 @@ def _sentences(data: Mapping[str, Any]) -> list[str]:
         seconds, code = act["at_ms"] // 1000, act["result"]["code"]
         lines.append(say("sim.said.act", seconds=seconds, intent=act["intent"], code=code))
     lines += [_visit(row) for row in data.get("visits", [])]
+    lines += [_correction(row) for row in data.get("corrections", [])]
     if "public_key" in data and data.get("visits"):
         lines.append(say("sim.said.key", path=data["public_key"]))
     sync = data.get("sync")
@@ -242,6 +247,19 @@ def _place(place: Mapping[str, Any]) -> str:
     from ronda_tools.evidence_words import degrees
 
     return f"{degrees(place['lat_e7'])}, {degrees(place['lon_e7'])} ({place['time']})"
+
+
+def _correction(row: Mapping[str, Any]) -> str:
+    from ronda_tools import visit_words
+
+    field, value = row["field"], row["value"]
+    return say(
+        "sim.said.correction",
+        visit_id=row["visit_id"],
+        field=visit_words.field(field),
+        value=visit_words.field_value(field, value),
+        reason=row["reason"],
+    )
 
 
 def _visit(row: Mapping[str, Any]) -> str:

@@ -93,7 +93,27 @@ class Books:
             verified = bool(held) and all(examine(each, self.public).valid for each in held)
             row = rows.setdefault(row["id"], row)
             row["signature_verified"] = row["signature_verified"] and verified
+        for row in rows.values():
+            row["corrections"] = []
+        for event in {str(event.get("id")): event for event in self.events}.values():
+            if event.get("type") == feed.VISIT_VERDICT:
+                self._correction(event, rows)
         return list(rows.values())
+
+    def _correction(self, event: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> None:
+        """Put a correction beside its visit; its signature must verify like the visit's."""
+        match event.get("data"):
+            case {"visit_id": str(named), "correction": {**told}}:
+                held = held_in(event)
+            case _:
+                return
+        verified = bool(held) and all(examine(each, self.public).valid for each in held)
+        if named not in rows or not verified:
+            self._wrong.append(f"correction {event.get('id')}")
+        if named in rows:
+            names = ("field", "original", "value", "reason", "accepted")
+            row = {name: told.get(name) for name in names}
+            rows[named]["corrections"].append({**row, "signature_verified": verified})
 
 
 def device_of(event: Mapping[str, Any]) -> str:
@@ -118,9 +138,11 @@ def counts(books: Mapping[str, Any]) -> dict[str, Any]:
 def together(all_books: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One comparison of several handhelds' (`Books.compare`): sums, and every visit."""
     found: dict[str, Any] = {"balanced": all(books["balanced"] for books in all_books)}
+    named = {kind for books in all_books for name in _BY_KIND for kind in books[name]}
+    kinds = [kind for kind in (*reconcile.ORDER, *reconcile.SELDOM) if kind in named]
     for name in _BY_KIND:
         found[name] = {
-            kind: sum(books[name][kind] for books in all_books) for kind in reconcile.ORDER
+            kind: sum(books[name].get(kind, 0) for books in all_books) for kind in kinds
         }
     for name in _SUMS:
         found[name] = sum(books[name] for books in all_books)

@@ -24,6 +24,17 @@ SETTLE_MS = 40_000
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Hears what the gestor does and meets: the name of a moment and its fields."""
 
+
+@dataclass(frozen=True)
+class Mistake:
+    """What a gestor sets right later: a field of the last visit to a case."""
+
+    case_id: str
+    field: str
+    value: Any
+    reason: str
+
+
 Act = Generator[int | tuple[str, Mapping[str, Any]], Any, Any]
 
 
@@ -59,6 +70,7 @@ class Stop:
     across_ms: int = 0  # tries from across the street at this time first
     corners: tuple[Point, ...] = ()  # of a place that is a polygon
     upstairs_s: int = 0  # registers the portal, goes up, and is back at the entrance after this
+    mends: Mistake | None = None  # noticed a minute after leaving this door
 
     def case(self, order: int) -> dict[str, Any]:
         """The case as the cases pack takes it."""
@@ -97,15 +109,32 @@ class Day:
         yield self.shift_start_ms
         answer: Answer = yield ("shift_start", {"gestor": self.gestor})
         tell("shift_start", answer)
+        closed: dict[str, str] = {}
         for stop in self.stops:
-            yield from _visit(stop, tell)
+            visit_id = yield from _visit(stop, tell)
+            if visit_id:
+                closed[stop.case_id] = visit_id
             tell("left", {"case_id": stop.case_id})
+            if stop.mends is not None:
+                yield from _correct(stop, stop.mends, closed, tell)
         yield self.shift_end_ms
         answer = yield ("shift_end", {})
         tell("shift_end", answer)
 
 
+def _correct(
+    stop: Stop, mistake: Mistake, closed: Mapping[str, str], tell: Tell
+) -> Generator[int | tuple[str, Mapping[str, Any]], Any, None]:
+    """Set right what was noticed too late."""
+    yield stop.arrive_ms + (stop.stay_s + 60) * 1000
+    told = {"field": mistake.field, "value": mistake.value, "reason": mistake.reason}
+    answer: Answer = yield ("correct", {"visit_id": closed.get(mistake.case_id, ""), **told})
+    named = {"case_id": mistake.case_id, "field": mistake.field, "value": mistake.value}
+    tell("correct", {**answer, **named})
+
+
 def _visit(stop: Stop, tell: Tell) -> Act:
+    """One door; the visit's id if one was closed."""
     if stop.across_ms:
         for pause_s in (40, 150):
             yield stop.across_ms + pause_s * 1000
@@ -119,7 +148,7 @@ def _visit(stop: Stop, tell: Tell) -> Act:
     begun = now
     answer = yield from _check_in(stop, tell, now)
     if not answer.get("ok"):
-        return
+        return ""
     questions = sorted(stop.answers)
     for number, question in enumerate(questions, 1):
         yield begun + number * 20_000
@@ -136,6 +165,7 @@ def _visit(stop: Stop, tell: Tell) -> Act:
         yield stop.arrive_ms + (stop.upstairs_s + 30) * 1000
         answer = yield ("close", closing)
         tell("close", {"case_id": stop.case_id, "outcome": stop.outcome, **answer})
+    return str(answer.get("visit_id") or "")
 
 
 def _check_in(stop: Stop, tell: Tell, now: int) -> Act:

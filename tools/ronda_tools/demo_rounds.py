@@ -12,7 +12,7 @@ from ronda_protocol import visit
 
 from ronda_tools.conductor import Battery, Link
 from ronda_tools.demo_city import DISTRICTS, City, lima
-from ronda_tools.demo_day import START_UNIX, Day, Stop, clock
+from ronda_tools.demo_day import START_UNIX, Day, Mistake, Stop, clock
 from ronda_tools.metres import Point, offset
 from ronda_tools.synth import MIRAFLORES, Walk
 
@@ -166,7 +166,10 @@ def miraflores() -> Day:
     across = way.go(offset(spot["schell"], 38.0, 22.0), clock(9, 20))
     way.walk.stand(300)
     refuses = {"quien": "titular", "tipologia": "puede_no_quiere"}
-    way.visit((9, 20), spot["schell"], 420, _SAVINGS, ("se_niega", refuses), across_ms=across)
+    # On the way a neighbour of C-1002 tells him: nobody lives there any more.
+    moved = Mistake("C-1002", "outcome", "mudado", "un vecino: se mudaron en agosto")
+    no = ("se_niega", refuses)
+    way.visit((9, 20), spot["schell"], 420, _SAVINGS, no, across_ms=across, mends=moved)
     # The receiver says one position to the last digit: injected, or broken.
     cannot = {"quien": "codeudor", "tipologia": "quiere_no_puede", "volver_el": 20260922}
     way.walk.stand_until(clock(10, 3))

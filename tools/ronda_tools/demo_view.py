@@ -114,7 +114,7 @@ class Board:
     def feed(self, event: Mapping[str, Any]) -> None:
         """Visits and alerts, as the back office receives them."""
         with self.lock:
-            if event.get("type") == feed.VISIT:
+            if event.get("type") in (feed.VISIT, feed.VISIT_VERDICT):
                 self.events.append(event)
             elif event.get("type") == feed.ALERT:
                 self.alerts.append(event)
@@ -249,6 +249,8 @@ def _feed(events: list[Mapping[str, Any]], width: int, rows: int) -> RenderableT
 
 def _visit(event: Mapping[str, Any], width: int) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
+    if event.get("type") == feed.VISIT_VERDICT:
+        return _change(event, width)
     try:
         data = event["data"]
         verdicts, utc = data["verdicts"], data["check_in"]["utc"]
@@ -268,6 +270,28 @@ def _visit(event: Mapping[str, Any], width: int) -> Text:
         if verdicts["overall"] == "exception":
             line.append(f" · {say('demo.overall.exception')}", "yellow")
     except (KeyError, TypeError, ValueError, IndexError):
+        line.append(say("view.unreadable"), "red")
+    return line
+
+
+def _change(event: Mapping[str, Any], width: int) -> Text:
+    """A later change of a visit: what a correction sets right, or why its verdict is another."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    try:
+        data = event["data"]
+        line.append(f"{local_time((data['at'] - START_UNIX) * 1000)[:5]} ", "dim")
+        if width >= 56:
+            line.append(printable(f"{str(data['visit_id']).partition('/')[0]} "))
+        told = data.get("correction")
+        if told:
+            named = {"case": str(data["case_id"]), "field": words.field(told["field"])}
+            for name in ("original", "value"):
+                named[name] = words.field_value(told["field"], told[name])
+            line.append(say("view.corrected", **named), "cyan" if told["accepted"] else "yellow")
+        else:
+            why = say(f"feed.why.{data['reason']}")
+            line.append(say("view.changed", case=str(data["case_id"]), why=why), "yellow")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         line.append(say("view.unreadable"), "red")
     return line
 

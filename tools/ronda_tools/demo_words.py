@@ -16,6 +16,7 @@ from ronda_tools.texts import codes, say
 Line = Callable[[str], None]
 
 _FEW = 5  # handhelds whose visits are all listed
+_SEALED = {2: "demo.sealed_visit", 3: "demo.sealed_correction"}  # by body type
 _SILENT = {"left"}  # moments that are nothing to tell
 
 
@@ -26,6 +27,8 @@ def _local_text(unix: int | None) -> str:
 def moment_text(moment: str, fields: Mapping[str, Any]) -> str:
     """What a gestor did and what the handheld answered, as a sentence."""
     code = f"demo.{fields.get('code')}"
+    if moment == "correct" and fields.get("ok"):
+        code = "demo.corrected"
     if code not in codes():
         code = "demo.other"
     told: dict[str, object] = {
@@ -36,6 +39,9 @@ def moment_text(moment: str, fields: Mapping[str, Any]) -> str:
         "outcome": words.outcome(str(fields.get("outcome", ""))),
         "problems": ", ".join(str(problem) for problem in fields.get("problems") or ()),
     }
+    if "field" in fields:
+        told["field"] = words.field(fields["field"])
+        told["value"] = words.field_value(fields["field"], fields.get("value"))
     if "direction" in fields:
         told["direction"] = words.direction(fields["direction"])
     return say(code, **told)
@@ -91,7 +97,7 @@ class Narrator:
             case "fix":
                 code = "demo.fix_found" if fields.get("found") else "demo.fix_lost"
             case "sealed":
-                code = "demo.sealed_visit" if fields.get("body") == 2 else "demo.sealed_track"
+                code = _SEALED.get(fields.get("body", 1), "demo.sealed_track")
             case "link":
                 up = bool(fields.get("up"))
                 if up == self._link.get(round_.device):  # a further attempt of the same outage
@@ -121,7 +127,7 @@ def page(outcome: Mapping[str, Any], *, so_far: bool = False) -> list[str]:
 
     `so_far`: of a day that was broken off, where what did not arrive is still on its way.
     """
-    kinds = ("visit", "fix", "battery", "event")
+    kinds = list(outcome["recorded"])
     heads = [say(f"demo.kind.{kind}") for kind in kinds]
     lines = [say("demo.page"), " " * 12 + "".join(f"{head:>12}" for head in heads)]
     for book in ("recorded", "stored", "forwarded"):
@@ -133,7 +139,9 @@ def page(outcome: Mapping[str, Any], *, so_far: bool = False) -> list[str]:
     totals = {name: outcome[name] for name in ("lost", "doubled", "repeated", "unrecorded")}
     lines.append(say("demo.totals_so_far" if so_far else "demo.totals", **totals))
     if len(handhelds) <= _FEW:
-        lines += [_visit_line(row) for row in outcome["visits"]]
+        for row in outcome["visits"]:
+            lines.append(_visit_line(row))
+            lines += [_correction_line(told) for told in row["corrections"]]
     else:
         lines.append(_visits_in_short(outcome["visits"]))
     if so_far:
@@ -163,6 +171,18 @@ def _visits_in_short(rows: Sequence[Mapping[str, Any]]) -> str:
     told = [f"{found[kind]} {say(f'word.short.{kind}')}" for kind in sorted(found)]
     verified = sum(row["signature_verified"] for row in rows)
     return say("demo.visits", count=len(rows), verdicts=", ".join(told), verified=verified)
+
+
+def _correction_line(told: Mapping[str, Any]) -> str:
+    return say(
+        "demo.correction",
+        field=words.field(told["field"]),
+        original=words.field_value(told["field"], told["original"]),
+        value=words.field_value(told["field"], told["value"]),
+        reason=told["reason"],
+        signature=say("demo.signed" if told["signature_verified"] else "demo.unsigned"),
+        accepted=say("demo.accepted" if told["accepted"] else "demo.not_accepted"),
+    )
 
 
 def _visit_line(row: Mapping[str, Any]) -> str:

@@ -295,6 +295,9 @@ def _signed(report: Report, header: segment.Header, sealed: bytes) -> dict[str, 
         "chain": report.chain_hash,
         "firmware": header.fw_version,
     }
+    if report.correction is not None:
+        names = ("visit_id", "field", "value", "reason", "gestor")
+        return said | {name: report.correction[name] for name in names}
     if report.evidence is None:
         return said
     device = pipeline.Device(header.device, "", {})

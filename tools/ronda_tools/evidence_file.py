@@ -126,6 +126,11 @@ def _in_json(text: bytes, path: str) -> Iterator[Held]:
 def _in_event(event: dict[str, Any]) -> Iterator[Held]:
     data: Any = event.get("data")
     inner = cast(dict[str, Any], data) if isinstance(data, dict) else event
+    told: Any = inner.get("correction")
+    if isinstance(told, dict):
+        # A change of a visit: the correction is what was signed, not the verdicts around it.
+        inner = {**cast(dict[str, Any], told), "visit_id": inner.get("visit_id")}
+        event = {"id": event.get("id"), "type": event.get("type"), "data": inner}
     sealed = inner.get("evidence", inner.get("sealed"))
     if isinstance(sealed, str) and sealed:
         if sealed.isascii():

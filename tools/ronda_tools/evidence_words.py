@@ -112,17 +112,12 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
 
 def _correction(found: dict[str, Any]) -> str:
     """What a correction says; the original is in the visit's own evidence."""
-    value = found["value"]
-    if value is None:
-        value = "-"
-    elif found["field"] == "promise":
-        value = words.promise(value)
     return say(
         "show.correction",
         visit=found["visit_id"],
         gestor=found["gestor"] or "?",
-        field=found["field"],
-        value=str(value),
+        field=words.field(found["field"]),
+        value=words.field_value(found["field"], found["value"]),
         reason=found["reason"],
     )
 

@@ -98,6 +98,8 @@ def _verdict(data: Mapping[str, Any], _when: When) -> str:
     return say(
         "feed.verdict",
         visit=data["visit_id"],
+        case=data["case_id"],
+        portfolio=data["portfolio"],
         version=data["version"],
         why=why,
         overall=say(f"feed.overall.{data['verdicts']['overall']}"),
@@ -109,18 +111,11 @@ def _correction(found: Mapping[str, Any]) -> str:
     return say(
         "feed.correction",
         gestor=found["gestor"] or "?",
-        field=found["field"],
-        original=_value(found["original"]),
-        value=_value(found["value"]),
+        field=words.field(found["field"]),
+        original=words.field_value(found["field"], found["original"]),
+        value=words.field_value(found["field"], found["value"]),
         reason=found["reason"],
     )
-
-
-def _value(value: Any) -> str:
-    """An outcome, an answer or a promise."""
-    if value is None:
-        return "-"
-    return words.promise(cast(Mapping[str, Any], value)) if isinstance(value, dict) else str(value)
 
 
 def _positions(data: Mapping[str, Any], when: When) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ronda_gateway import site as sites
 from ronda_gateway.site import Site
-from ronda_protocol import fence, reading, segment, track, visit
+from ronda_protocol import correction, fence, reading, segment, track, visit
 
 from ronda_tools import broker, provision, texts
 from ronda_tools.conductor import Answer, Conductor, ConductorError, Handheld, Link
@@ -277,7 +277,9 @@ class _Run:
             data["public_key"] = str(pem)
         data["entries"] = self._entries()
         if self._acts:
-            data["visits"] = [_visit_row(raw) for raw in sealed]
+            visits = [raw for raw in sealed if _body(raw) == segment.VISIT_BODY]
+            data["visits"] = [_visit_row(raw) for raw in visits]
+            data["corrections"] = [_correction_row(raw) for raw in sealed if raw not in visits]
             data["script"] = [_act_row(*done) for done in self._done]
         data["log"] = report["log"]
         for name in ("heap", "flash"):
@@ -295,7 +297,8 @@ class _Run:
         return Outcome(data, failed, log)
 
     def _read_back(self, log: str, after: int) -> tuple[list[bytes], dict[str, Any]]:
-        """The visits this run sealed, as they lie on flash, and where the log stands."""
+        """The visits and corrections this run sealed, as they lie on flash, and where the log
+        stands."""
         with tempfile.TemporaryDirectory(prefix="ronda-read-") as folder:
             file = Path(folder) / "visits"
             with provision.Seed(self._storage) as seed:
@@ -325,6 +328,21 @@ def _log_head(storage: Path) -> tuple[str, int]:
 
 def _act_row(ms: int, act: Act, answer: Answer) -> dict[str, Any]:
     return {"at_ms": act.at_ms, "ms": ms, "intent": act.intent, "result": answer}
+
+
+def _body(raw: bytes) -> int:
+    return reading.parse(raw).header.body
+
+
+def _correction_row(raw: bytes) -> dict[str, Any]:
+    """A sealed correction as data; `evidence` is the whole segment in base64."""
+    sealed = reading.parse(raw)
+    found = correction.decode(sealed.parts[segment.CORRECTION])[1]
+    return {
+        "visit_id": visit.visit_id(sealed.header.device, found["log_id"], found["seq"]),
+        **{name: found[name] for name in ("field", "value", "reason", "gestor")},
+        "evidence": base64.b64encode(raw).decode(),
+    }
 
 
 def _visit_row(raw: bytes) -> dict[str, Any]:

@@ -89,6 +89,10 @@ texts.add(
         "why.pole": Text(
             "está más allá de los 80 grados de latitud", "lies beyond 80 degrees of latitude"
         ),
+        "why.one_visit": Text(
+            "o visit_id: diga con uno de los dos qué visita se corrige",
+            "or visit_id: say with one of the two which visit is corrected",
+        ),
         "why.circle_too": Text(
             "y lat_e7, lon_e7, radius_m se excluyen: el lugar es un polígono o un círculo",
             "and lat_e7, lon_e7, radius_m exclude each other: a place is a polygon or a circle",
@@ -118,6 +122,13 @@ _INTENTS: dict[str, dict[str, tuple[str, bool]]] = {
         "promise": ("map", False),
         "ask_fix": ("truth", False),
         "no_signal": ("truth", False),
+    },
+    "correct": {
+        "case_id": ("text", False),
+        "visit_id": ("text", False),
+        "field": ("text", True),
+        "value": ("any", True),
+        "reason": ("text", True),
     },
     "status": {},
     "sync": {},
@@ -288,6 +299,8 @@ def _act(at: _Line, value: dict[str, Any]) -> Act:
     for name in value:
         if name not in ("at_ms", "intent", "args"):
             raise at.wrong(name, "unknown")
+    if intent == "correct" and (given.get("case_id") is None) == (given.get("visit_id") is None):
+        raise at.wrong("args.case_id", "one_visit")
     return Act(at_ms, intent, given)
 
 
@@ -313,10 +326,12 @@ def perform(
     """The script as the conductor runs it; `first_fix_ms` yields None until the fix is known.
 
     A check-in that is told to wait for a fix or for the time is repeated each second, as a gestor
-    in the street would. `done` gets (simulated ms, act, last answer). Ends early when
-    `first_fix_ms` ends.
+    in the street would. A correction that names a case is of the last visit to it that this script
+    closed. `done` gets (simulated ms, act, last answer). Ends early when `first_fix_ms` ends.
     """
     ms, origin = 0, None
+    closed: dict[str, str] = {}
+    visiting = ""
     while origin is None:
         try:
             origin = next(first_fix_ms)
@@ -326,11 +341,20 @@ def perform(
             ms = yield ms + _WAIT_MS
     for act in acts:
         ms = yield origin + act.at_ms
-        answer = yield act.intent, act.args
+        args = act.args
+        if act.intent == "correct" and args.get("case_id") is not None:
+            named = closed.get(args["case_id"], "")
+            args = {**args, "visit_id": named}
+            del args["case_id"]
+        answer = yield act.intent, args
         began = ms
         while answer["code"] in _LATER and ms - began < _PATIENCE_MS:
             ms = yield ms + _WAIT_MS
-            answer = yield act.intent, act.args
+            answer = yield act.intent, args
+        if act.intent == "check_in" and answer.get("ok"):
+            visiting = str(args["case_id"])
+        elif act.intent == "close" and answer.get("ok"):
+            closed[visiting] = str(answer.get("visit_id"))
         done.append((ms, act, answer))
 
 

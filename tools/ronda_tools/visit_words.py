@@ -6,7 +6,7 @@ Takes the integers of `ronda_protocol.visit` as decoded; unknown codes are told 
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ronda_tools.texts import codes, language, say
 
@@ -74,6 +74,23 @@ def outcome(code: str) -> str:
     """An outcome of the built-in questionnaire in words, any other as it is."""
     known = f"word.outcome.{code}"
     return say(known) if known in codes() else code
+
+
+def field(name: str) -> str:
+    """What a correction corrects: outcome, promise, answers.<question>."""
+    if name.startswith("answers."):
+        return say("word.field.answer", question=name.removeprefix("answers."))
+    known = f"word.field.{name}"
+    return say(known) if known in codes() else name
+
+
+def field_value(name: str, value: Any) -> str:
+    """What such a field says; "-" for nothing."""
+    if value is None:
+        return "-"
+    if name == "promise" and isinstance(value, Mapping):
+        return promise(cast(Mapping[str, Any], value))
+    return outcome(str(value)) if name == "outcome" else str(value)
 
 
 def _word(group: str, names: Mapping[int, str], code: int) -> str:
