@@ -535,6 +535,7 @@ class Tester:
         self.folder = bench.folder / "flash"
         self.folder.mkdir(exist_ok=True)
         self.restarts = 0
+        self.writing: list[Sequence[object]] = [("write",), ("dump", 0)]
         self._device: CutDevice | None = None
 
     @property
@@ -552,16 +553,11 @@ class Tester:
         self, image: Image, facts: Sequence[tuple[str, bytes]], case: str, late_s: int = 3600
     ) -> None:
         """Recovery on this image must find all that `facts` acknowledge, and be writable."""
-        steps = [
-            ("on", str(self.folder), self.blocks),
-            ("boot", late_s),
-            ("write",),
-            ("dump", 0),
-        ]
+        steps = [("on", str(self.folder), self.blocks), ("boot", late_s), *self.writing]
         again = self._device is not None
         image.write(self.folder)
         try:
-            written = self._say(steps)[2]
+            written = self._say(steps)[-2]
         except (Raised, Gone, PowerCut) as error:
             self.close()
             if again:  # the VM was not fresh: what it says then counts

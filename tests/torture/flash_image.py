@@ -32,6 +32,7 @@ class Op:
     name: str = ""
     fact: int = 0
     syncs: int = 0
+    quiet: bool = False  # the laboratory's own: no point of a suite
 
 
 @dataclass
@@ -46,12 +47,14 @@ class Trace:
         trace, syncs = cls(), 0
         for letter, data in records(raw):
             told = len(trace.facts)
-            if letter == "E":
+            quiet = letter.islower()
+            if letter in "Ee":
                 [block] = struct.unpack(">I", data)
-                trace.ops.append(Op("E", block, fact=told, syncs=syncs))
-            elif letter == "P":
+                trace.ops.append(Op("E", block, fact=told, syncs=syncs, quiet=quiet))
+            elif letter in "Pp":
                 block, offset = struct.unpack_from(">IH", data)
-                trace.ops.append(Op("P", block, offset, data[6:], fact=told, syncs=syncs))
+                put = data[6:]
+                trace.ops.append(Op("P", block, offset, put, fact=told, syncs=syncs, quiet=quiet))
             elif letter == "N":
                 n = int.from_bytes(data[:2], "big")
                 name = data[2 : 2 + n].decode()

@@ -46,6 +46,7 @@ class Power:
         self.facts, self.cut_at, self.mode, self.hold = facts, cut_at, mode, hold
         self.count = self.noise = 0
         self.tracing = self.gone = self.over = False
+        self.quiet = False  # not the handheld's own operations: no cut is tried at them
         self.watch = None  # called at each operation: faults other than the power's
 
     def operation(self):
@@ -99,7 +100,7 @@ class Flash:
         if power.over:
             return -5
         if power.tracing:
-            power.facts.put(b"P", pack(">IH", block, offset), buf)
+            power.facts.put(b"p" if power.quiet else b"P", pack(">IH", block, offset), buf)
         self._file.seek(block * _BLOCK + offset)
         if how is None or how == FULL:
             self._file.write(buf)
@@ -128,7 +129,7 @@ class Flash:
         if power.over:
             return -5
         if power.tracing:
-            power.facts.put(b"E", pack(">I", block))
+            power.facts.put(b"e" if power.quiet else b"E", pack(">I", block))
         self._file.seek(block * _BLOCK)
         blank = b"\xff" * 1024
         if how is None or how == FULL:

@@ -8,6 +8,7 @@ the host.
 
 import gc
 import json
+import os
 import sys
 from struct import pack
 
@@ -21,6 +22,7 @@ from ronda_protocol import cbor, p256, track
 
 _START = 1789477200
 _DOOR = (-121191427, -770349046)
+_BALLAST = b"\xa5" * 512
 _known = {}
 _verify = p256.verify
 
@@ -179,6 +181,30 @@ class Device:
 
     def do_room(self, blocks):
         return self.app.log.room(blocks)
+
+    def do_free(self):
+        """Free blocks as littlefs counts them."""
+        stat = os.statvfs("/flash")
+        return 0 if stat[3] > stat[2] else stat[3]
+
+    def do_ballast(self, leave):
+        """Take blocks away until so many are free, as packs and old logs do; what is free now."""
+        self.power.quiet = True
+        try:
+            for _ in range(3):  # a file needs a block now and then to find its others by
+                count = self.do_free() - leave
+                if count > 0:
+                    with open("/flash/ballast", "ab") as f:
+                        for _ in range(count * 8):
+                            f.write(_BALLAST)
+        except OSError:
+            pass
+        self.power.quiet = False
+        return self.do_free()
+
+    def do_unballast(self):
+        os.remove("/flash/ballast")
+        return self.do_free()
 
     def do_dump(self, since):
         """Everything the handheld can still read: of the current log from seq `since` + 1 on."""
