@@ -149,14 +149,19 @@ class RealHandheld:
         return int(self.ask("status")["unsent"])
 
     def drain(self, timeout_s: float) -> bool:
-        """Seal what is open, and wait until it has receipts for all; False when time ran out."""
-        self.ask("sync")
+        """Seal what is open, and wait until it has receipts for all; False when time ran out.
+
+        A receipt may set the clock, which is an entry of its own: it is sealed too."""
         until = time.monotonic() + timeout_s
-        while self.unsent():
+        while True:
+            status = self.ask("status")
+            if status["open"]:
+                self.ask("sync")
+            elif not status["unsent"]:
+                return True
             if time.monotonic() > until:
                 return False
             self.hears(0.05)
-        return True
 
     def kill_only(self) -> None:
         """kill -9, from any thread; whoever talks to it gets VmDied."""
