@@ -133,6 +133,34 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
         ),
         ("tráigalo a la central para leer su memoria", "bring it in to have its storage read"),
     ),
+    "lost_refused": (
+        "alarm",
+        (
+            "el equipo declara perdidos los segmentos {first} a {last} del registro {log} y no "
+            "cuenta ({why})",
+            "the handheld declares segments {first} to {last} of log {log} lost, which does not "
+            "count ({why})",
+        ),
+        (
+            "here: los tenemos, no se pierde nada; si nadie los pidió, revise el equipo. range, "
+            "form, unknown_log, too_many: revise su firmware. fork: retire el equipo, hay dos "
+            "copias de la clave",
+            "here: we have them, nothing is lost; unless somebody asked for them examine the "
+            "handheld. range, form, unknown_log, too_many: examine its firmware. fork: take the "
+            "handheld in, there are two copies of the key",
+        ),
+    ),
+    "lost_found": (
+        "warning",
+        (
+            "llegó el segmento {seq}, que el equipo había declarado perdido",
+            "segment {seq}, which the handheld had declared lost, came after all",
+        ),
+        (
+            "nada se perdió; si vuelve a pasar, traiga el equipo: su memoria falla",
+            "nothing was lost; if it happens again bring the handheld in: its storage fails",
+        ),
+    ),
     "verdict_mismatch": (
         "alarm",
         (

@@ -50,7 +50,8 @@ class Changes:
     def retell(self, state: LogState, accepted: Accepted, link: str, why: str, at: int) -> None:
         """Judge a visit again and tell the change, if it was told before.
 
-        `why`: chain (a gap closed) or parts (withheld ones arrived).
+        `why`: chain (a gap closed), lost (it closed by what the device declared lost) or parts
+        (withheld ones arrived).
         """
         here = sa.and_(_VISITS.c.log == state.key, _VISITS.c.seq == accepted.seq)
         row = self._work.connection.execute(sa.select(_VISITS).where(here)).one_or_none()
@@ -67,7 +68,8 @@ class Changes:
             more = {"parts": parts(accepted), "answers": found.answers, "promise": found.promise}
             self._tell(row, verdicts, told, "parts", "parts_arrived", at, sealed=sealed, **more)
         elif json.loads(row.verdicts) != verdicts:
-            reason = "gap_filled" if link == chain.LINKED else "chain_broken"
+            closed = "declared_lost" if why == "lost" else "gap_filled"
+            reason = "chain_broken" if link == chain.BROKEN else closed
             self._tell(row, verdicts, told, "chain", reason, at)
 
     def _tell(  # noqa: PLR0917

@@ -24,6 +24,8 @@ class Contents:
     def __init__(self, work: Transaction, fence: FenceSettings, counters: Counter[str]) -> None:
         self._work = work
         self.changes = Changes(work, fence)
+        # (entry number, data) of `lost` events, for whoever knows the chain.
+        self.claims: list[tuple[int, Any]] = []
         self._counters = counters
 
     def take(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
@@ -57,22 +59,8 @@ class Contents:
                 if entry[3] == track.PACK:
                     deliveries.decided(work, accepted.device.id, entry[4], at)
                 if entry[3] == track.LOST:
-                    self._declared_lost(accepted, number, entry[4], at)
+                    self.claims.append((number, entry[4]))
         work.publish(*self._work.feed.entries(accepted, at, fixes))
-
-    def _declared_lost(self, accepted: Accepted, number: int, data: Any, at: int) -> None:
-        told: list[Any] = [*data, None, None, None] if isinstance(data, list) else [None] * 3
-        key = f"{accepted.device.id}/{accepted.log_id.hex()}/{number}"
-        self._work.alert(
-            "declared_lost",
-            key,
-            accepted.device.id,
-            at,
-            log=accepted.log_id.hex(),
-            first=_number(told[0]),
-            last=_number(told[1]),
-            why=str(told[2])[:32],
-        )
 
     def _visit(self, state: LogState, accepted: Accepted, link: str, at: int) -> None:
         found, header = accepted.visit, accepted.header
@@ -102,7 +90,3 @@ class Contents:
         )
         self._work.publish(self._work.feed.visit(accepted, verdicts, at))
         self.changes.settle_waiting(accepted, at)
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None

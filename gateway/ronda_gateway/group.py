@@ -11,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from ronda_protocol import cbor, reading, receipt, segment
 
-from ronda_gateway import chain, fleet, pipeline, schema
+from ronda_gateway import chain, declared, fleet, pipeline, schema
 from ronda_gateway.apart import Apart
 from ronda_gateway.chain import LogState, Range
 from ronda_gateway.changes import alert
 from ronda_gateway.contents import Contents
+from ronda_gateway.declared import Declared
 from ronda_gateway.pipeline import Accepted, Device, Message
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.transaction import Transaction
@@ -41,6 +42,7 @@ class Group:
         self._states = states
         self._counters = counters
         self._contents = Contents(work, fence, counters)
+        self._declared = Declared(work, self._known)
         self._pending: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         self.touched: dict[LogName, dict[int, int]] = {}
 
@@ -130,11 +132,18 @@ class Group:
         )
         self._work.rows(schema.segments).append(row)
         self._pending[state.key, accepted.seq] = (accepted.chain, accepted.prev)
+        late = bool(state.lost) and chain.is_lost(state, accepted.seq, accepted.seq)
         was = chain.add(state, accepted.seq, accepted.chain)
         self._touch(accepted, accepted.status)
         self._chain_alerts(placed, accepted, at)
         self._unreadable(accepted, at)
         self._contents.take(state, accepted, placed.link, at)
+        if late:
+            self._came_after_all(state, accepted, at)
+        if self._contents.claims:
+            self._claims(state, accepted, at)
+        if state.lost and chain.is_lost(state, state.upto + 1, state.upto + 1):
+            self._declared.close_end(state)
         if state.upto > was + 1:
             self._advanced(state, accepted.device, was, at)
         elif state.upto > was and header:
@@ -173,14 +182,58 @@ class Group:
         self._touch(fuller, fuller.status)
         self._unreadable(fuller, at)
         if extra.keys() & {segment.TRACK, segment.EVIDENCE, segment.CORRECTION}:
+            was = state.upto
             self._contents.take(state, fuller, link, at)
+            self._claims(state, fuller, at)
+            if state.upto > was:
+                self._advanced(state, fuller.device, was, at)
         elif fuller.status == schema.STORED:
             self._contents.changes.retell(state, fuller, link, "parts", at)
 
     # ---- a gap that closed ---------------------------------------------------------------------
 
+    def _claims(self, state: LogState, accepted: Accepted, at: int) -> None:
+        """What a segment declares lost: upto goes over it; of its own log the caller tells."""
+        claims, self._contents.claims = self._contents.claims, []
+        for number, data in claims:
+            found = self._declared.take(accepted, number, data, at)
+            if found is None:
+                continue
+            was = found.upto
+            chain.advance(found)
+            if found is state:
+                continue
+            self._declared.close_end(found)
+            if found.upto > was:
+                self.touched.setdefault((found.device, found.log_id), {})
+                self._advanced(found, accepted.device, was, at)
+
+    def _came_after_all(self, state: LogState, accepted: Accepted, at: int) -> None:
+        """What was declared lost is here: the segment behind it hangs on it, or does not."""
+        self._work.flush()
+        self._declared.found(state, accepted, at)
+        table, behind = schema.segments, accepted.seq + 1
+        query = sa.select(table.c.seq, table.c.prev, table.c.link, table.c.body)
+        here = query.where(table.c.log == state.key, table.c.seq == behind)
+        row = self._connection.execute(here).one_or_none()
+        if row is not None and row.link == chain.LOST:
+            link = chain.LINKED if row.prev == accepted.chain else chain.BROKEN
+            self._relink(state, accepted.device, row, link, "chain", at)
+
+    def _relink(  # noqa: PLR0917
+        self, state: LogState, device: Device, row: Any, link: str, why: str, at: int
+    ) -> None:
+        """Another chain verdict for a stored segment (seq, link, body); told of a visit."""
+        if link == row.link:
+            return
+        self._update_segment(state, row.seq, link=link)
+        if row.body == segment.VISIT_BODY:
+            told = pipeline.reopen(device, self._segment_row(state, row.seq)[2])
+            self._contents.changes.retell(state, told, link, why, at)
+
     def _advanced(self, state: LogState, device: Device, was: int, at: int) -> None:
-        """Segments was+1 to upto now hang together from seq 1: tell what that changes."""
+        """Segments was+1 to upto now hang together from seq 1, over what is declared lost: tell
+        what that changes."""
         self._work.flush()
         table = schema.segments
         columns = (table.c.seq, table.c.prev, table.c.chain, table.c.link, table.c.body)
@@ -189,19 +242,16 @@ class Group:
             .where(table.c.log == state.key, table.c.seq >= was, table.c.seq <= state.upto)
             .order_by(table.c.seq)
         )
-        before = segment.FIRST_PREV
+        before, last, why = segment.FIRST_PREV, 0, "chain"
         for row in self._connection.execute(query).all():
             if row.seq > was:
                 link = chain.LINKED if row.prev == before else chain.BROKEN
-                if link != row.link:
-                    self._update_segment(state, row.seq, link=link)
-                    if row.body == segment.VISIT_BODY:
-                        raw = self._segment_row(state, row.seq)[2]
-                        told = pipeline.reopen(device, raw)
-                        self._contents.changes.retell(state, told, link, "chain", at)
+                if row.seq > last + 1:
+                    link, why, state.unnumbered = chain.LOST, "lost", True
+                self._relink(state, device, row, link, why, at)
                 if row.numbers:
                     self._count(state, row.seq, cbor.decode(row.numbers), row.body, at)
-            before = row.chain
+            before, last = row.chain, row.seq
 
     def _count(self, state: LogState, seq: int, numbers: list[int], body: int, at: int) -> None:
         """Account for the entry numbers of a segment now within upto (protocol.md, Entries)."""
@@ -221,6 +271,14 @@ class Group:
         state = self._states.get(name)
         if state is None:
             state = load_state(self._connection, *name) or self._new_log(accepted, at)
+            self._states[name] = state
+        return state
+
+    def _known(self, device: str, log_id: bytes) -> LogState | None:
+        """A log that is stored, wholly or in part."""
+        name = (device, log_id)
+        state = self._states.get(name) or load_state(self._connection, device, log_id)
+        if state is not None:
             self._states[name] = state
         return state
 
@@ -321,4 +379,5 @@ def load_state(connection: sa.Connection, device: str, log_id: bytes) -> LogStat
         ]
     )
     state.loose = sorted(connection.scalars(loose))
+    declared.load(connection, state)
     return state

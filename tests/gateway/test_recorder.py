@@ -287,17 +287,6 @@ def test_a_visit_sealed_before_the_open_track_is_no_gap(bench: Bench) -> None:
     assert bench.alerts() == []
 
 
-def test_a_declared_loss_is_told(bench: Bench) -> None:
-    device = bench.device()
-    entries = device.entries(2, 0, 0)
-    number = device.next_numbers(1)[0]
-    entries.append([track.EVENT, number, entries[-1][2], track.LOST, [4, 9, "crc"]])
-    bench.send(device.id, device.seal_track(entries))
-    (alert,) = bench.events("site/alerts")
-    data = alert["data"]
-    assert (data["kind"], data["first"], data["last"]) == ("declared_lost", 4, 9)
-
-
 # ---- parts -------------------------------------------------------------------------------------
 
 

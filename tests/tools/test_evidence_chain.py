@@ -8,7 +8,7 @@ import pytest
 import typer
 from desk_device import DeskDevice, withhold
 from ronda_gateway.keys import public_pem
-from ronda_protocol import segment
+from ronda_protocol import segment, track
 from ronda_tools import cli_evidence
 from typer.testing import CliRunner
 
@@ -95,6 +95,53 @@ def test_a_link_that_does_not_fit_and_a_fork(day, verify) -> None:
     assert report["chain"][0]["fields"]["seq"] == 3
     code, report, _ = verify(device, [raws[0], twins[0]])
     assert code == 1 and codes(report)[0] == "fork"
+
+
+def claiming(device: DeskDevice, *data: object) -> bytes:
+    entries = device.entries(1, 0, 0)
+    event = [track.EVENT, device.next_numbers(1)[0], entries[-1][2], track.LOST, list(data)]
+    return device.seal_track([*entries, event])
+
+
+def test_what_the_device_declared_lost_is_told_in_words(day, verify) -> None:
+    device, raws = day
+    last = claiming(device, 2, 4, "unreadable")
+    left = [raws[0], raws[4], raws[5], last]
+    code, report, text = verify(device, left, "--complete")
+    assert code == 0 and codes(report) == ["lost", "summary"]
+    told = report["chain"][0]
+    assert told["result"] is None
+    assert {k: told["fields"][k] for k in ("first", "last", "by", "reason")} == {
+        "first": 2,
+        "last": 4,
+        "by": 7,
+        "reason": "unreadable",
+    }
+    assert "los segmentos 2 a 4 los declaró perdidos el propio equipo" in text
+    # What it does not name is a gap as before; what is its own or still to come it cannot name.
+    code, report, _ = verify(device, [raws[0], raws[5], last], "--complete")
+    assert code == 1 and codes(report)[:2] == ["lost", "gap_one"]
+    more = claiming(device, 8, 9, "hostile")
+    device.seal_track()
+    after = device.seal_track()
+    code, report, _ = verify(device, [*raws, last, more, after], "--complete")
+    assert code == 1 and codes(report)[0] == "gap_one"
+    # Nobody else's word counts.
+    other = DeskDevice("eq-1", device.log_id, seed=3)
+    other.seq, other.prev = 6, raws[5][:32]
+    code, report, _ = verify(device, [*left[:3], claiming(other, 2, 4, "x")], "--complete")
+    assert code == 1 and "lost" not in codes(report)
+
+
+def test_the_lost_end_of_an_older_log(day, verify) -> None:
+    device, raws = day
+    previous = [device.log_id, device.seq, device.prev, "format"]
+    new = DeskDevice("eq-1", b"new-log!")
+    new.signer, new.number = device.signer, device.number
+    first = new.seal_track(previous_log=previous)
+    second = claiming(new, 6, 6, "unreadable", device.log_id)
+    code, report, _ = verify(device, [*raws[:-1], first, second], "--complete")
+    assert code == 0 and "lost" in codes(report) and "tail" not in codes(report)
 
 
 def test_parts_withheld_hurt_no_link(day, verify) -> None:

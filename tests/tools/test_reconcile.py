@@ -48,6 +48,19 @@ def test_a_day_that_balances() -> None:
     assert (found.lost, found.doubled, found.repeated, found.unrecorded) == (0, 0, 0, 0)
 
 
+def test_what_the_handheld_declared_lost_is_counted_beside_it() -> None:
+    def stored(seq: int, *lost: tuple[str, int, int]) -> Carried:
+        return Carried(f"eq-1/{LOG_HEX}/{seq}", "same", (entry(seq),), lost)
+
+    day = [entry(seq) for seq in range(1, 7)]
+    claims = ((LOG_HEX, 2, 4), (LOG_HEX, 3, 4_000_000_000), ("00" * 8, 1, 9))
+    kept = [stored(1), stored(3), stored(6, *claims)]
+    found = reconcile(day, kept, [carried(f"s/{n}", entry(n)) for n in (1, 3, 6)])
+    assert (found.lost, found.declared_lost, found.balanced) == (3, 3, False)
+    told = [f"declared lost {LOG_HEX}/{span}" for span in ("2-2", "4-4", "5-5")]
+    assert found.wrong[:3] == told
+
+
 def test_an_empty_day_balances() -> None:
     assert reconcile([], [], []).balanced
 

@@ -39,6 +39,12 @@ TEXTS = {
         "registro {log} de {device}: falta el segmento {first}",
         "log {log} of {device}: segment {first} is missing",
     ),
+    "evidence.log_lost": Text(
+        "registro {log} de {device}: los segmentos {first} a {last} los declaró perdidos el "
+        "propio equipo, firmado en su segmento {by} ({reason}): no están, y se sabe por qué",
+        "log {log} of {device}: segments {first} to {last} were declared lost by the device "
+        "itself, signed in its segment {by} ({reason}): they are not here, and it is known why",
+    ),
     "evidence.log_unlinked": Text(
         "registro {log} de {device}: el segmento {seq} no sigue al {before} que se dio",
         "log {log} of {device}: segment {seq} does not follow the {before} that was given",

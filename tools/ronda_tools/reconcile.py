@@ -12,6 +12,8 @@ What counts as what:
 * **doubled**: an entry under a second id (a second event or a second stored segment), and a second
   content under one event id. Totals would double.
 * **repeated**: the same event, same id and content, again: allowed, a consumer drops it.
+* **declared lost**: segments that a handheld itself, in a stored one, declared lost, and that are
+  not stored. What they held counts as lost; this says that the handheld knows and has signed it.
 * **unrecorded**: content that arrived but was never recorded. An altered entry is therefore one
   lost (what was recorded did not arrive) and one unrecorded (what arrived was not recorded), and
   not doubled; the books balance only when this is 0 too.
@@ -26,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from ronda_gateway import feed
+from ronda_gateway import chain, declared, feed
 from ronda_protocol import reading, track
 from ronda_protocol.cbor import CborError
 
@@ -56,6 +58,8 @@ class Carried(NamedTuple):
     id: str
     content: str
     entries: tuple[Entry, ...]
+    lost: tuple[tuple[str, int, int], ...] = ()
+    """(log id in hex, first, last) of segments that it declares lost."""
 
 
 class Unreadable(ValueError):
@@ -74,6 +78,7 @@ class Reconciliation:
     repeated: int
     unrecorded: int
     wrong: list[str] = field(default_factory=list[str])
+    declared_lost: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -92,7 +97,9 @@ def reconcile(
     lost = journal - (in_store & in_feed)
     unrecorded = (in_store | in_feed) - journal
     doubled, twice = _doubled(kept, sent)
-    wrong = [_name(entry, "lost") for entry in sorted(lost)]
+    gone = _declared(kept)
+    wrong = [f"declared lost {log}/{first}-{last}" for log, first, last in gone]
+    wrong += [_name(entry, "lost") for entry in sorted(lost)]
     wrong += [_name(entry, "unrecorded") for entry in sorted(unrecorded)]
     return Reconciliation(
         recorded=_count(journal),
@@ -103,7 +110,27 @@ def reconcile(
         repeated=len(sent) - len({(carried.id, carried.content) for carried in sent}),
         unrecorded=len(unrecorded),
         wrong=(wrong + twice)[:20],
+        declared_lost=sum(last - first + 1 for _, first, last in gone),
     )
+
+
+def _declared(kept: list[Carried]) -> list[tuple[str, int, int]]:
+    """(log, first, last) of what is declared lost and not stored, below the last that is."""
+    claims = [claim for carried in kept for claim in carried.lost]
+    states: dict[str, chain.LogState] = {}
+    for carried in kept if claims else ():
+        device, log, seq = carried.id.rsplit("/", 2)
+        state = states.setdefault(log, chain.LogState(0, device, bytes.fromhex(log)))
+        chain.add(state, int(seq), b"")
+    found: list[tuple[str, int, int]] = []
+    for log, first, last in sorted(claims):
+        state = states.get(log)
+        if state is None:
+            continue
+        for low, high in chain.missing(state, first, min(last, state.max_seq)):
+            chain.declare_lost(state, low, high)
+            found.append((log, low, high))
+    return found
 
 
 def _count(entries: Iterable[Entry]) -> dict[str, int]:
@@ -169,7 +196,14 @@ def from_segment(raw: bytes) -> Carried:
         )
     except (ValueError, KeyError, IndexError) as error:
         raise Unreadable(f"stored segment: {error!r}") from None
-    return Carried(f"{header.device}/{log}/{header.seq}", hashlib.sha256(raw).hexdigest(), entries)
+    claims = [
+        declared.read(entry[4], header.log_id)
+        for entry in found
+        if entry[0] == track.EVENT and entry[3] == track.LOST
+    ]
+    lost = tuple((claim.log_id.hex(), claim.first, claim.last) for claim in claims if claim)
+    name = f"{header.device}/{log}/{header.seq}"
+    return Carried(name, hashlib.sha256(raw).hexdigest(), entries, lost)
 
 
 def from_event(event: Mapping[str, Any]) -> Carried | None:
