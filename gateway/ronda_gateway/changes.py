@@ -29,6 +29,8 @@ _CORRECTIONS = schema.corrections
 # Plain SQL: it runs for every visit, and the way by names costs more than the query.
 _WAITING = f"SELECT log, seq FROM corrections WHERE visit = ? AND state = '{WAITING}' ORDER BY seq"
 
+_RESTORED = "SELECT value FROM meta WHERE key = 'restored'"
+
 
 class Changes:
     """Later changes of told visits, in the transaction `work`."""
@@ -85,6 +87,8 @@ class Changes:
         """Number the change, keep the new verdicts and put the event into the outbox."""
         connection, here = self._work.connection, _VISITS.c.id == row.id
         version = (connection.scalar(sa.select(_VISITS.c.version).where(here)) or 0) + 1
+        # A restored database has forgotten versions that were told: never one of them again.
+        version = max(version, connection.exec_driver_sql(_RESTORED).scalar() or 0)
         values = {"version": version, "link": link, "overall": verdicts["overall"]}
         values["verdicts"] = json.dumps(verdicts)
         connection.execute(_VISITS.update().where(here).values(**values))

@@ -1,6 +1,6 @@
 """`ronda gateway run|check|migrate`. Only arguments, signals and printing.
 
-`resend` and `resends` are `cli_resend.py`'s.
+`resend` and `resends` are `cli_resend.py`'s; `backup`, `restore`, `audit` are `cli_copies.py`'s.
 """
 
 import json
@@ -15,7 +15,7 @@ from ronda_gateway import log_lines, settings, store
 from ronda_gateway.gateway import Gateway
 from ronda_gateway.wording import Problem
 
-from ronda_tools import catalogue_gateway, cli_resend, texts
+from ronda_tools import catalogue_gateway, cli_copies, cli_resend, texts
 from ronda_tools.cli_options import Config, Json, config_path
 from ronda_tools.texts import reported, say
 
@@ -103,5 +103,8 @@ def migrate(config: Config = None, *, as_data: Json = False) -> None:
         )
 
 
+app.command("backup", help=say("gateway.help.backup"))(cli_copies.backup)
+app.command("restore", help=say("gateway.help.restore"))(cli_copies.restore)
+app.command("audit", help=say("gateway.help.audit"))(cli_copies.audit)
 app.command("resend", help=say("resend.help"))(cli_resend.resend)
 app.command("resends", help=say("resend.help.list"))(cli_resend.resends)
