@@ -68,6 +68,8 @@ class App:
         self.config = self._config()
         self.trust = Trust(board)
         self._packs, self._told_future = [], 0  # rows of the packs in force (packs.row_of)
+        # Unix seconds at ms 0, when packs were last looked at by it; None: by no time at all.
+        self._zero = self.clock.utc()
         self.gnss = Gnss(board, self.clock, self.log)
         self.visits = Visits(board, self.clock, self.gnss, self.log)
         self.battery = Battery(board, self.log)
@@ -201,6 +203,15 @@ class App:
                 since, checked = 0, True
                 self._check_time()
 
+    def _look(self, kind):
+        """Use what lies on flash of a type, if it may be used now."""
+        from handheld import packs
+
+        found = packs.find(self.trust, self.clock, self.log, kind, True)
+        forget("handheld.packs", *_BODIES)
+        if found:
+            self._use(*found)
+
     def _check_time(self):
         """A pack that has ended is not used any more; one from the future is told (sim only)."""
         for found in list(self._packs):
@@ -209,12 +220,14 @@ class App:
                 self.log.event(track.PACK, [kind, name, version, 0, "time", mark])
                 self._use(found, None)
                 if kind != 1:  # the site's, where it was ours that has ended
-                    from handheld import packs
-
-                    other = packs.find(self.trust, self.clock, self.log, kind, True)
-                    forget("handheld.packs", *_BODIES)
-                    if other:
-                        self._use(*other)
+                    self._look(kind)
+        zero = self.clock.utc() - self.clock.ms() // 1000
+        if self._zero is not None and abs(zero - self._zero) > _CHECK_S:
+            # A clock that was wrong may have ended the day's packs, or refused them at boot.
+            for kind in (2, 4):
+                if kind not in [found[0] for found in self._packs]:
+                    self._look(kind)
+        self._zero = zero
         future = self.trust.future[self._told_future :]
         if future:
             self._told_future += len(future)

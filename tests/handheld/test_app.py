@@ -247,6 +247,26 @@ async def test_the_simulator_flags_packs_from_the_future():
     assert [data for code, data in events(board) if code == track.FUTURE_PACK] == [["cases"]]
 
 
+async def test_what_a_wrong_clock_refused_is_used_when_it_is_right():
+    board = AppBoard()
+    board.rtc = Rtc()
+    board.rtc.unix = lambda: NOW + 900000000
+    provision.install(board, "prueba-01", trust_pack(), cases_pack(last=NOW + 86400))
+    parts = app.App(board)
+    parts._check_time()
+    assert parts.visits.cases is None
+    for i in range(3):
+        parts.clock.on_gnss(NOW + i, 1000 * i)
+    parts._check_time()
+    assert parts.visits.cases.round_id == "r"
+    # A receiver's jump ends them; its return brings them back.
+    for late in (900000000, 100):
+        for i in range(3):
+            parts.clock.on_gnss(NOW + late + i, 5000 + 1000 * i)
+        parts._check_time()
+        assert (parts.visits.cases is None) == (late > 100)
+
+
 async def test_a_task_that_dies_is_recorded_and_starts_again():
     board = AppBoard()
     board.gps = Silent()
