@@ -37,7 +37,7 @@ def _visit(**changed: Any) -> dict[str, Any]:
         "ended": "closed",
         "outcome": "ausente",
         "check_in": {"utc": 1789480000},
-        "verdicts": {"fence": fence, "overall": "unverified"},
+        "verdicts": {"fence": fence, "overall": "unverified", "reasons": []},
     }
     return {"type": feed.VISIT, "id": "x", "data": {**data, **changed}}
 

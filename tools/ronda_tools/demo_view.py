@@ -269,6 +269,8 @@ def _visit(event: Mapping[str, Any], width: int) -> Text:
             line.append(f" · {say('word.ended.' + data['ended'])}")
         if verdicts["overall"] == "exception":
             line.append(f" · {say('demo.overall.exception')}", "yellow")
+            why = words.reasons(verdicts["reasons"])
+            line.append(printable(f": {why}") if why else "", "yellow")
     except (KeyError, TypeError, ValueError, IndexError):
         line.append(say("view.unreadable"), "red")
     return line

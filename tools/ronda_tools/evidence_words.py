@@ -95,6 +95,7 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
         told.append(say("show.no_signal"))
     if fields.get("attempts"):
         told.append(say("show.attempts", count=fields["attempts"]))
+    told += _flags(fields)
     if fields.get("outcome"):
         told.append(say("show.outcome", outcome=words.outcome(fields["outcome"])))
     if fields.get("gestor"):
@@ -107,6 +108,26 @@ def _visit(report: Report, fields: dict[str, Any]) -> list[str]:
     if report.promise is not None:
         told.append(say("show.promise", promise=words.promise(report.promise)))
     told.append(say("show.law" if fields["law"][0] == 0 else "show.law_other"))
+    return told
+
+
+def _flags(fields: dict[str, Any]) -> list[str]:
+    """The detector flags of the fixes that a visit carries, by the moment they were taken."""
+    portal = fields.get("portal")
+    windows = {
+        "check_in": (fields["check_in"], fields.get("check_in_fixes")),
+        "portal": (portal[0], portal[1]) if portal else (None, None),
+        "close": (fields.get("close"), fields.get("close_fixes")),
+    }
+    told: list[str] = []
+    for moment, (stamp, window) in windows.items():
+        if stamp is None or window is None:
+            continue
+        fixes = reading.unpack_window(window, stamp[1])
+        flags = words.flags(track.fix_flags(fix) for fix in fixes)
+        if flags:
+            named = say(f"show.moment.{moment}")
+            told.append(say("show.flags", moment=named, flags=flags))
     return told
 
 
@@ -131,6 +152,9 @@ def _entries(entries: Sequence[Sequence[Any]]) -> list[str]:
     fixes = [entry for entry in entries if entry[0] == track.FIX]
     for entry in fixes[:1] + fixes[1:][-1:]:
         told.append(say("show.fix", number=entry[1], lat=degrees(entry[3]), lon=degrees(entry[4])))
+    flags = words.flags(track.fix_flags(list(entry)) for entry in fixes)
+    if flags:
+        told.append(say("show.flags", moment=say("show.moment.track"), flags=flags))
     told += [
         say("show.event", number=entry[1], name=reading.event_name(entry[3]), data=str(entry[4]))
         for entry in entries

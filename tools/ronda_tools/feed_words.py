@@ -1,6 +1,6 @@
 """One feed event as one sentence. Pure; judges nothing, and says so where it cannot read one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from ronda_gateway import feed
@@ -87,8 +87,26 @@ def _visit(data: Mapping[str, Any], when: When) -> str:
         parts.append(say("feed.outcome", outcome=words.outcome(outcome)))
     if data["promise"]:
         parts.append(words.promise(data["promise"]))
-    parts.append(say(f"feed.overall.{verdicts['overall']}"))
+    moments = [data["check_in"], data.get("portal"), data["close"]]
+    flags = words.flags(_flags(fix for moment in moments if moment for fix in moment["fixes"]))
+    if flags:
+        parts.append(say("feed.flags", flags=flags))
+    parts.append(overall(verdicts))
     return "; ".join(parts) + "."
+
+
+def overall(verdicts: Mapping[str, Any]) -> str:
+    """What the gateway concludes, and for an exception why."""
+    told = say(f"feed.overall.{verdicts['overall']}")
+    why = words.reasons(verdicts["reasons"])
+    if verdicts["overall"] != "exception" or not why:
+        return told
+    return say("feed.because", overall=told, reasons=why)
+
+
+def _flags(fixes: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The detector flags of each fix."""
+    return [fix["quality"][6] if fix["quality"] else 0 for fix in fixes]
 
 
 def _verdict(data: Mapping[str, Any], _when: When) -> str:
@@ -102,13 +120,13 @@ def _verdict(data: Mapping[str, Any], _when: When) -> str:
         portfolio=data["portfolio"],
         version=data["version"],
         why=why,
-        overall=say(f"feed.overall.{data['verdicts']['overall']}"),
+        overall=overall(data["verdicts"]),
     )
 
 
 def _correction(found: Mapping[str, Any]) -> str:
     """A correction with what the visit says and what it should say."""
-    return say(
+    told = say(
         "feed.correction",
         gestor=found["gestor"] or "?",
         field=words.field(found["field"]),
@@ -116,12 +134,14 @@ def _correction(found: Mapping[str, Any]) -> str:
         value=words.field_value(found["field"], found["value"]),
         reason=found["reason"],
     )
+    refused = words.refused_for(found.get("refused_for") or ())
+    return f"{told}; {say('feed.refused_for', reasons=refused)}" if refused else told
 
 
 def _positions(data: Mapping[str, Any], when: When) -> str:
     rows: Sequence[Mapping[str, Any]] = data["entries"]
-    last = rows[-1]
-    return say(
+    last, flags = rows[-1], words.flags(_flags(rows))
+    told = say(
         "feed.positions",
         device=data["device"],
         count=len(rows),
@@ -130,6 +150,7 @@ def _positions(data: Mapping[str, Any], when: When) -> str:
         lon=degrees(last["lon_e7"]),
         when=when(last["utc"]) or say("word.no_stamp"),
     )
+    return f"{told[:-1]}; {say('feed.flags', flags=flags)}." if flags else told
 
 
 def _battery(data: Mapping[str, Any], _when: When) -> str:

@@ -5,10 +5,16 @@ Takes the integers of `ronda_protocol.visit` as decoded; unknown codes are told 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from ronda_protocol import reading
+
+from ronda_tools import catalogue_words, texts
 from ronda_tools.texts import codes, language, say
+
+texts.add(catalogue_words.TEXTS)
 
 COMPASS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 _VERDICT = {1: "inside", 2: "outside", 3: "uncertain"}
@@ -74,6 +80,39 @@ def outcome(code: str) -> str:
     """An outcome of the built-in questionnaire in words, any other as it is."""
     known = f"word.outcome.{code}"
     return say(known) if known in codes() else code
+
+
+def flags(of_fixes: Iterable[int]) -> str:
+    """The detector flags of some fixes: what each means, and how many have it; "" for none."""
+    every = list(of_fixes)
+    found = Counter(name for value in every for name in reading.flag_names(value))
+    order = reading.flag_names(0xFFFF)
+    told = [
+        say("word.flag.share", flag=_flag(name), count=found[name], all=len(every))
+        for name in sorted(found, key=order.index)
+    ]
+    return "; ".join(told)
+
+
+def _flag(name: str) -> str:
+    known = f"word.flag.{name}"
+    return say(known) if known in codes() else say("word.flag.other", name=name)
+
+
+def reasons(found: Iterable[str]) -> str:
+    """Why a verdict is as it is; what holds for every visit of today is left out."""
+    told = [reason for reason in found if reason != "law_not_evaluated"]
+    return ", ".join(_known("why", reason) for reason in told)
+
+
+def refused_for(found: Iterable[str]) -> str:
+    """Why a correction does not hold."""
+    return ", ".join(_known("refused", reason) for reason in found)
+
+
+def _known(group: str, name: str) -> str:
+    code = f"word.{group}.{name}"
+    return say(code) if code in codes() else name
 
 
 def field(name: str) -> str:
