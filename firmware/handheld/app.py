@@ -62,9 +62,12 @@ class App:
         self.over = asyncio.Event()
         self.ended = None
         head = board.nv.get("head") or bytes(4)
-        self.clock = Clock(board, log.next_boot(board.nv))
+        boot = log.next_boot(board.nv)
+        self.clock = Clock(board, boot)
         self.log = log.Log(board, self.clock)
         self.log.open()
+        if int.from_bytes(board.nv.get("boot") or b"", "big") != boot:
+            self._missing("nv")  # the next boot may have this one's number
         self.config = self._config()
         self.trust = Trust(board)
         self._packs, self._told_future = [], 0  # rows of the packs in force (packs.row_of)

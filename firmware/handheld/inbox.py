@@ -78,6 +78,8 @@ def more(sync, data):
     part = part[have - offset :]
     if not part:
         return "repeat"
+    if have // _BLOCK != (have + len(part)) // _BLOCK and not sync.log.room(_SPARE + 1):
+        return finish(sync, "space")  # what was free when it began is not any more
     try:
         with open(sync.board.storage + "/packs/coming", "ab") as f:
             f.write(part)

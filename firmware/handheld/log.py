@@ -28,15 +28,20 @@ _SEAL_FIXES = const(60)
 _SEAL_ENTRIES = const(120)
 _MAX_ENTRIES = const(240)  # the open file when it cannot be sealed: what one seal has heap for
 _SEAL_MS = const(900000)
+_BEHIND = const(4)  # segments without a receipt: with more of them nobody waits for the next one,
+_BEHIND_MS = const(28800000)  # and fewer, fuller ones are a third of the bytes of a month offline
 _RETRY_MS = const(60000)
 _VISIT_BLOCKS = const(16)  # free blocks below which no new visit may begin
-_FIX_BLOCKS = const(8)  # below which no fix is taken: the rest is for closing the open visit
+_TRACK_BLOCKS = const(8)  # below which no entry is taken: the rest is for closing the open visit
 
 
 def next_boot(nv):
     """Count this boot in nv; its number."""
     boot = int.from_bytes(nv.get("boot") or b"", "big") + 1
-    nv.set("boot", pack(">I", boot))
+    try:
+        nv.set("boot", pack(">I", boot))
+    except OSError:
+        pass  # the app finds the old number there, and says so
     return boot
 
 
@@ -120,9 +125,6 @@ class Log:
 
     def fix(self, entry):
         """Save a fix [1, any number, ms, …]; its number, or None when it was not saved."""
-        if self._free < _FIX_BLOCKS:
-            self.dropped += 1
-            return None
         return self._add(list(entry))
 
     def battery(self, mv, percent, source):
@@ -135,6 +137,9 @@ class Log:
 
     def _add(self, entry):
         stamp = self.base
+        if self._free < _TRACK_BLOCKS:
+            self.dropped += 1
+            return None
         if self.open_count >= _MAX_ENTRIES or (stamp and stamp[0] != self.clock.stamp()[0]):
             if self.clock.ms() < self._retry or self.seal_track() is None:
                 self.dropped += 1
@@ -151,10 +156,11 @@ class Log:
         self.open_count += 1
         self._fixes += entry[0] == track.FIX
         self._saved(entry[0], number, hashlib.sha256(data).digest())
-        if self._fixes >= _SEAL_FIXES or self.open_count >= _SEAL_ENTRIES:
-            self.tick(True)
-        else:
-            self.tick()
+        self.tick(
+            self.open_count >= _SEAL_ENTRIES
+            or self._fixes >= _SEAL_FIXES
+            and self.chain.unsent() <= _BEHIND
+        )
         return number
 
     def _append(self, data, ms):
@@ -182,13 +188,15 @@ class Log:
         """(base stamp, head and log id when it was begun, its part or None, unreadable bytes) of
         the open track; without entries that are in a segment already."""
         stamp, since, owner, part, bad = None, max(0, self.chain.head - 16), None, None, 0
+        done = self.done
         for data, n in self._records.each():
             try:
                 value = cbor.decode(data)
                 if value[0] == 0:  # what came before it is sealed
                     _, stamp, since, owner = value
                     part = None
-                elif value[1] > self.done:
+                elif value[1] > done:  # nor may a tail that is in both files count twice
+                    done = value[1]
                     if not stamp:  # the first record is unreadable: boot and time are not known
                         stamp = [0, value[2], None, 0, 0]
                     if not part:
@@ -201,10 +209,13 @@ class Log:
     # --- seals ---
 
     def tick(self, now=False):
-        """Seal the open track when it is 15 minutes old (call this every second or so)."""
+        """Seal the open track when it is 15 minutes old, or 8 hours while what was sealed before
+        waits for receipts (call this every second or so)."""
         ms = self.clock.ms()
-        if self.open_count and ms >= self._retry and (now or ms - self.base[1] >= _SEAL_MS):
-            self.seal_track()
+        if self.open_count and ms >= self._retry:
+            age = ms - self.base[1]
+            if now or age >= _SEAL_MS and (age >= _BEHIND_MS or self.chain.unsent() <= _BEHIND):
+                self.seal_track()
         if self.full and ms - self._looked >= _RETRY_MS:
             self.room()
 
@@ -314,8 +325,8 @@ class Log:
         for chain in self.chains():
             while self._free < blocks and chain.evict():
                 self._free = self._blocks()
-        for chain in list(self.past):
-            if self._free < blocks and self.chain.head and _drop(chain):
+            # The next log names it in its first segment.
+            if self._free < blocks and chain in self.past and self.chain.head and _drop(chain):
                 self.past.remove(chain)
                 self._free = self._blocks()
         self._full(self._free < _VISIT_BLOCKS)
@@ -330,9 +341,13 @@ class Log:
         return 0 if stat[3] > stat[2] else stat[3]
 
     def _full(self, full=True):
-        self.full = full
-        if full and not self._told_full:
-            self._told_full = True
-            self._told_full = self.event(track.STORAGE_FULL) is not None
-        elif not full:
-            self._told_full = False
+        """Say that it is full, or no more: on the console at once, in the log when it can be, and
+        in the state that sync sends."""
+        if full != self.full:
+            self.full = full
+            self.board.tell("storage", {"full": full, "free": self._free})
+            self.sealed.set()
+        if full != self._told_full:
+            self._told_full = full
+            if self.event(track.STORAGE_FULL, None if full else [self._free]) is None:
+                self._told_full = not full

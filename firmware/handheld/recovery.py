@@ -34,6 +34,11 @@ def scan(chain, nv_seq=0, nv_hash=None):
         _measure(chain)
     _load_cursor(chain)
     _find_head(chain, nv_seq, nv_hash)
+    if firsts and chain.released < firsts[0] - 1:
+        # Only what has a receipt is ever deleted: the cursor is lost or damaged, not the segments.
+        oldest = chain.header(firsts[0])
+        if oldest:
+            chain.released, chain.released_hash = firsts[0] - 1, oldest.prev
 
 
 def _names(folder, kind):

@@ -9,6 +9,7 @@ from ronda_protocol import cbor
 from handheld import forget
 
 _RETRY_MS = 60000
+_CLOSE_BLOCKS = 4  # of a full flash, for the seal: no answer goes there
 
 
 def _no(code):
@@ -91,6 +92,9 @@ def begin(visits, code, fields):
 def answer(visits, name, value):
     """Keep an answer."""
     visits.records += 1  # no two records alike: see Records
+    log = visits.log
+    if log.full and not log.room(_CLOSE_BLOCKS):
+        return _no("storage_full")
     if not write(visits.visit_file, [1, visits.records, name, value], False):
         return _no("storage_full")
     visits.answers[name] = value

@@ -245,7 +245,7 @@ class Sync:
         while True:
             log.sealed.clear()
             owed, lane, seq = self._scan()
-            now = log.head, log.unsent(), self.want
+            now = log.head, log.unsent(), self.want, log.full
             if lane:
                 await self._publish(lane, seq)
             elif said is None or (said != now and not owed):
@@ -254,6 +254,8 @@ class Sync:
                 text = '{"online":true,"seq":%d,"unsent":%d' % now[:2]
                 if now[2]:
                     text += ',"pack":"%s","at":%d' % now[2]
+                if log.full:
+                    text += ',"full":true'
                 await self._say(text + "}")
             elif self.again and client.waiting < _WINDOW:
                 found = self._seldom("again")

@@ -2,7 +2,7 @@
 
 A frame is u16 length | its complement | bytes | CRC-32 of the bytes, started from the length; the
 complement keeps a flipped bit in a length from hiding what follows. One file a segment would waste
-a 4 KiB block each, so a volume holds about 32 KiB of them; its name is its first seq.
+a 4 KiB block each, so a volume holds up to 32 KiB of them; its name is its first seq.
 The open track and the open visit are kept as frames too (Records). Does not sign, and decides
 neither when a segment is sealed nor whether a receipt is genuine.
 """
@@ -13,7 +13,9 @@ from struct import pack, unpack_from
 
 from micropython import const
 
-_ROTATE = const(32768)  # a volume larger than this gets no more segments
+# Eight blocks of littlefs, which begins block n with one to four pointers back: a volume that is
+# as large as its blocks wastes none of them.
+_VOLUME = const(32724)
 _INLINE = const(128)  # littlefs keeps a file of up to 128 bytes in its folder: no block erased
 _GRACE_S = const(604800)  # 7 days
 _DAY_S = const(86400)
@@ -233,8 +235,8 @@ class Chain:
         """Make the next segment durable; OSError when the flash refuses: then scan()."""
         volume = 0 if self.fresh or not self.firsts else self.firsts[-1]
         seq = self.head + 1
-        fresh = not volume or size(self.path(volume)) > _ROTATE
         n = len(sealed)
+        fresh = not volume or size(self.path(volume)) + n + 8 > _VOLUME
         with open(self.path(seq if fresh else volume), "wb" if fresh else "ab") as f:
             f.write(pack(">HH", n, n ^ 0xFFFF))
             f.write(sealed)
