@@ -1,7 +1,8 @@
 """In the VM: the firmware as boards/sim runs it, with link time that passes faster.
 
 RONDA_LINK_SPEED says how much: back-off and time-outs of minutes, on real sockets, take seconds
-of the machine. Tells the live heap whenever a link came up. Everything else is the board's own.
+of the machine; device time then does not wait for the network as a conductor's handheld does.
+Tells the live heap whenever a link came up and in each answer. Everything else is the board's own.
 """
 
 import gc
@@ -18,6 +19,15 @@ from handheld import app
 SPEED = int(os.getenv("RONDA_LINK_SPEED") or 1)
 
 
+class Intents(board.Intents):
+    """The host's script, which is told the live heap too."""
+
+    def answer(self, result):
+        gc.collect()
+        result["heap"] = gc.mem_alloc()
+        super().answer(result)
+
+
 class Board(board.Board):
     """The simulator's board in a hurry."""
 
@@ -26,6 +36,9 @@ class Board(board.Board):
 
     async def link_sleep_ms(self, ms):
         await asyncio.sleep_ms((ms + SPEED - 1) // SPEED)
+
+    def link_outstanding(self, n):
+        super().link_outstanding(0 if SPEED > 1 else n)
 
     def tell(self, name, fields):
         told = dict(fields)
@@ -37,5 +50,5 @@ class Board(board.Board):
         super().tell(name, told)
 
 
-board.Board = Board
+board.Board, board.Intents = Board, Intents
 app.run(board.make())
