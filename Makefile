@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup run test test-all torture lint bench picture clean
+.PHONY: help setup run test test-all torture lint bench examples picture clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ torture: setup ## the fault laboratory: build/torture/report.html (SUITE=D1 for 
 
 bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for one of them)
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+examples: setup ## the schemas' examples again: real messages of half an hour
+	$(BIN)/python tests/make_examples.py
 
 picture: setup ## the README's picture of the demo: docs/img/demo.svg
 	mkdir -p docs/img
