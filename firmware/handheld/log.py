@@ -67,7 +67,9 @@ class Log:
         self._last_ms = self._retry = self._looked = 0
         self.done = 0  # entries up to this number are in a segment
         self._free = _VISIT_BLOCKS
-        self._told_full = False
+        self._told_full = (
+            board.nv.get("full") == b"1"
+        )  # or each boot on a full flash took more of it
         self.number = 0
         self.dropped = self.nv_failures = 0
         self.full = False
@@ -135,9 +137,9 @@ class Log:
         """Save an event of track's codes; its number or None."""
         return self._add([track.EVENT, 0, self.clock.ms(), code, data])
 
-    def _add(self, entry):
+    def _add(self, entry, last=False):
         stamp = self.base
-        if self._free < _TRACK_BLOCKS:
+        if self._free < _TRACK_BLOCKS and not last:
             self.dropped += 1
             return None
         if self.open_count >= _MAX_ENTRIES or (stamp and stamp[0] != self.clock.stamp()[0]):
@@ -278,11 +280,7 @@ class Log:
                 self._full()
                 return None
         number = max(self.number, numbers[-2] + numbers[-1] - 1)
-        word = pack(">I", chain.head) + digest + pack(">I", number) + chain.log_id
-        try:
-            self.board.nv.set("head", word)
-        except OSError:
-            self.nv_failures += 1
+        self._remember("head", pack(">I", chain.head) + digest + pack(">I", number) + chain.log_id)
         self.sealed.set()
         self.board.tell("sealed", {"seq": chain.head, "body": body})
         return chain.head
@@ -314,6 +312,12 @@ class Log:
             hashes.update(header.parts)
         signed = cose.parse_first(sealed)[0]
         return sealed, segment.chain_hash(signed.protected, signed.payload)
+
+    def _remember(self, name, word):
+        try:
+            self.board.nv.set(name, word)
+        except OSError:
+            self.nv_failures += 1
 
     # --- space ---
 
@@ -349,5 +353,8 @@ class Log:
             self.sealed.set()
         if full != self._told_full:
             self._told_full = full
-            if self.event(track.STORAGE_FULL, None if full else [self._free]) is None:
+            data = None if full else [self._free]
+            if self._add([track.EVENT, 0, self.clock.ms(), track.STORAGE_FULL, data], True):
+                self._remember("full", b"1" if full else b"0")
+            else:
                 self._told_full = not full
