@@ -23,7 +23,9 @@ from typing import Any, Protocol, Self
 from crew import Crew, Handheld, chain_of, digest
 from history import FinalState, History
 from ronda_gateway import fleet, site
-from ronda_gateway.store import open_store
+from ronda_gateway.audit import Audit
+from ronda_gateway.settings import FenceSettings
+from ronda_gateway.store import open_store, open_to_read
 from ronda_tools.broker import Broker
 from sink import Sink
 
@@ -128,6 +130,14 @@ class GatewayProcess:
         )
         return when - self.started_at
 
+    def pass_time(self, seconds: float) -> None:
+        """Let it work for a while; RuntimeError when it ended by itself meanwhile."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if not self.alive():
+                raise RuntimeError(f"the gateway ended: {self.lines[-1:]}")
+            time.sleep(min(0.05, max(0.0, until - time.monotonic())))
+
     def alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
 
@@ -166,6 +176,14 @@ class GatewayProcess:
                 child.stderr.close()
             self._child = None
         return child.returncode
+
+    def processor(self) -> float:
+        """Processor seconds so far; 0 where /proc does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
         """Resident bytes now; 0 where /proc does not tell."""
@@ -263,14 +281,14 @@ class Rig:
 
     # ---- waiting -------------------------------------------------------------------------------
 
-    def settle(self, timeout_s: float = 120.0) -> float:
-        """Wait until everything sealed is receipted and the outbox is empty and the sink has it;
-        the seconds that took. TimeoutError says what is missing."""
+    def settle(self, timeout_s: float = 120.0, *, sink: bool = True) -> float:
+        """Wait until everything sealed is receipted and the outbox is empty and the sink has it
+        (unless the broker forgets); the seconds that took. TimeoutError says what is missing."""
         began = time.monotonic()
         while True:
             unsent = self.crew.unsent()
             waiting = self.waiting() if not unsent else -1
-            if not unsent and not waiting and not self._missing():
+            if not unsent and not waiting and not (sink and self._missing()):
                 return time.monotonic() - began
             if self.crew.faults:
                 raise self.crew.faults[0]
@@ -324,12 +342,21 @@ class Rig:
             chains=chains,
             sink=self.sink.events,
             confirmed=confirmed,
-            arrivals=self.sink.arrivals,
-            integrity={"integrity_check": integrity(self.database)},
+            arrivals={"feed": self._feed_order()},
+            integrity=audited(self.database, self.site.settings.fence),
         )
         for name, value in more.items():
             setattr(state, name, value)
         return state
+
+    def _feed_order(self) -> list[int]:
+        """Outbox numbers in the order in which the sink saw their events: the feed is in the order
+        of commits, which is not that of seqs when a broker delivers late."""
+        ids = {str(event): int(number) for number, event in self.rows(_ORDER)}
+        return [ids[event] for event, _ in self.sink.events if event in ids]
+
+
+_ORDER = "SELECT id, event FROM outbox"
 
 
 def database_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -338,7 +365,31 @@ def database_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def integrity(path: Path) -> str:
-    """What SQLite's integrity_check says; "ok" when all is well."""
-    found = database_rows(path, "PRAGMA integrity_check")
-    return "; ".join(str(row[0]) for row in found[:5])
+def audited(path: Path, fence: FenceSettings) -> dict[str, str]:
+    """SQLite's integrity_check, and an audit of every row against the raw bytes: "ok", or what
+    they say."""
+    found = "; ".join(str(row[0]) for row in database_rows(path, "PRAGMA integrity_check")[:5])
+    opened, _ = open_to_read(path)
+    with closing(opened):
+        told = [d.text() for d in Audit(opened, fence).differences()]
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    return {"integrity_check": found, "audit": told[0] + more if told else "ok"}
+
+
+def ronda(*arguments: object, config: Path, patience_s: float = 120.0) -> str:
+    """Run a `ronda gateway` command as a process; what it printed. RuntimeError unless it ends
+    with 0."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("RONDA_")}
+    command = [*RONDA, "gateway", *map(str, arguments), "--config", str(config)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=patience_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**clean, "RONDA_LANG": "en"},
+    )
+    if done.returncode:
+        raise RuntimeError(f"{arguments} ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return done.stdout
