@@ -138,7 +138,7 @@ class Proxy:
     """`with Proxy(where, faults, seed="…") as proxy`: listens on `proxy.port` of 127.0.0.1.
 
     where() is the broker's (host, port), asked at each connection. `log` has a dict a fault:
-    fault, connection, way, packet, kind, size and what it did; `note` is called with each.
+    fault, connection, way, packet, type, size and what it did; `note` is called with each.
     """
 
     host = "127.0.0.1"
@@ -162,8 +162,10 @@ class Proxy:
         self.connections = 0
         self.opened_at: list[float] = []  # the loop's clock at each connection
         self.packets: Counter[str] = Counter()  # by direction
+        self.messages = 0  # of them PUBLISHes, both ways
         self.counts: Counter[str] = Counter()  # by fault
         self.log: list[dict[str, Any]] = []
+        self.trouble: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -175,6 +177,8 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
+        if self.trouble:
+            raise self.trouble
 
     def become(self, faults: Faults) -> None:
         """Other faults from the next packet on."""
@@ -238,6 +242,8 @@ class Proxy:
             await asyncio.gather(up.pump(), down.pump())
         except (OSError, _Over, asyncio.CancelledError):
             pass  # a task of its own, which nobody awaits: it ends here either way
+        except Exception as trouble:  # a mistake of ours, for whoever uses the proxy
+            self.trouble = trouble
         finally:
             for one in writers:
                 reset(one)
@@ -306,8 +312,9 @@ class _Way:
 
     async def _packet(self, packet: bytes) -> None:
         self._number += 1
-        self._proxy.packets[self._way] += 1
         faults, kind = self._proxy.faults(), packet[0] >> 4
+        self._proxy.packets[self._way] += 1
+        self._proxy.messages += kind == PUBLISH
         rng = self._proxy.chance(self._connection, self._way, self._number)
         hit = faults.choose(rng.random())
         if not hit or kind not in faults.kinds or self._way not in faults.ways:
@@ -321,7 +328,7 @@ class _Way:
             connection=self._connection,
             way=self._way,
             packet=self._number,
-            kind=kind,
+            type=kind,
             size=len(packet),
             **(facts or {}),
         )
