@@ -87,7 +87,13 @@ class CutDevice:
     def __init__(self, heap: str = vm.HEAP, program: str = "lab_device") -> None:
         search = os.pathsep.join([str(programs()), str(vm.build().path), ".frozen"])
         self.process = subprocess.Popen(
-            [str(vm.find_vm()), "-X", f"heapsize={heap}", "-c", f"import {program}"],
+            [
+                str(vm.find_vm()),
+                "-X",
+                f"heapsize={heap}",
+                "-c",
+                f"import {program} as p; p.main()",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -120,7 +126,9 @@ class CutDevice:
         try:
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise Gone("\n".join(self.heard[-20:])) from None
+            assert self.process.stdout is not None
+            rest = self.process.stdout.read().decode(errors="replace")
+            raise Gone("\n".join([*self.heard[-20:], rest])) from None
 
     def hear(self) -> Any:
         """The answer to the next step. PowerCut, Raised, Gone."""

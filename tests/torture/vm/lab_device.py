@@ -81,9 +81,13 @@ class Device:
         facts = Facts(folder + "/facts")
         self.power = Power(facts, cut_at, mode, _hold if hold else None)
         self.power.tracing = tracing
-        self.board = Board(folder, blocks, self.power, facts)
+        self.board = self.make(folder, blocks, facts)
         vfs.mount(vfs.VfsLfs2(self.board.flash), "/flash")
         return None
+
+    def make(self, folder, blocks, facts):
+        """The board of this boot."""
+        return Board(folder, blocks, self.power, facts)
 
     def do_on(self, *args):
         return self.on(*args)
@@ -274,8 +278,9 @@ def _hold():
             sys.exit(1)
 
 
-def main(device):
+def main(device=None):
     """Obey until the host has no more to say."""
+    device = device or Device()
     while True:
         line = sys.stdin.buffer.readline()
         if not line:
@@ -296,6 +301,3 @@ def main(device):
         sys.stdout.write(answer)
         if answer[1] == "C":
             device.off()
-
-
-main(Device())
