@@ -84,6 +84,7 @@ class Trouble:
             micropython.heap_unlock()
 
 
+gc.threshold(8192)  # as main.py
 trouble = Trouble()
 
 
