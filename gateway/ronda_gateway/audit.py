@@ -18,7 +18,7 @@ from ronda_protocol import cbor, cose
 from ronda_protocol.segment import FIRST_PREV
 from sqlalchemy import exc
 
-from ronda_gateway import audit_rows, chain, changes, fleet, pipeline, schema
+from ronda_gateway import audit_rows, chain, changes, fleet, in_force, pipeline, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.judge import judge
 from ronda_gateway.pipeline import Accepted, Device, Rejected
@@ -351,9 +351,9 @@ class _Log:
             return
         stored, rules = rows[0], self._audit.fence
         told = self._state.told(row.seq, row.link)
-        judged = judge(
-            accepted.visit.evidence, told, rules.uere_dm, rules.search_m, rules.dwell_s
-        ).verdicts
+        seen = accepted.visit.evidence
+        search_m = in_force.search_m(self._connection, accepted.device.id, seen, rules.search_m)
+        judged = judge(seen, told, rules.uere_dm, search_m, rules.dwell_s).verdicts
         table = schema.corrections
         query = sa.select(table.c.state).where(table.c.visit == stored.id).distinct()
         for settled in self._connection.scalars(query):

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from ronda_protocol import correction, segment, track, visit
 
-from ronda_gateway import chain, pipeline, schema
+from ronda_gateway import chain, in_force, pipeline, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.feed import Change, parts, stamp
 from ronda_gateway.judge import judge
@@ -43,8 +43,12 @@ class Changes:
         """The judgement of a visit; its alarms have stable ids, so judging again raises none."""
         found = accepted.visit
         assert found is not None
-        rules = self._fence
-        judged = judge(found.evidence, link, rules.uere_dm, rules.search_m, rules.dwell_s)
+        rules, seen = self._fence, found.evidence
+        if in_force.matters(seen):
+            self._work.flush()
+        connection, device = self._work.connection, accepted.device.id
+        search_m = in_force.search_m(connection, device, seen, rules.search_m)
+        judged = judge(seen, link, rules.uere_dm, search_m, rules.dwell_s)
         for kind, fields in judged.alarms.items():
             alert(self._work, kind, accepted, at, visit_id=visit_id(accepted), **fields)
         return judged.verdicts

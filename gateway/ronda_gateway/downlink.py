@@ -94,7 +94,9 @@ class Downlinks:
 
     def _look(self, counter: int) -> None:
         with self._store.write() as connection:
-            deliveries.sign_drafts(connection, self._signer, self._clock.now())
+            now = self._clock.now()
+            deliveries.sign_drafts(connection, self._signer, now)
+            deliveries.address_newcomers(self._store, connection, now)
             self._open = deliveries.open_deliveries(connection)
         self._counter = counter
         self._sent = {key: due for key, due in self._sent.items() if key in self._open}

@@ -96,6 +96,7 @@ def enable(store: Store, device: str, now: int) -> bool:
             .values(state=ENABLED, enabled_at=now)
         )
         _changed(connection)
+        deliveries_changed(connection)  # the site's packs go to it, too
     return True
 
 
@@ -135,6 +136,11 @@ def _changed(connection: sa.Connection) -> None:
         .where(schema.meta.c.key == "fleet")
         .values(value=schema.meta.c.value + 1)
     )
+
+
+def deliveries_changed(connection: sa.Connection) -> None:
+    """Let the running gateway know that there may be something to send."""
+    connection.exec_driver_sql("UPDATE meta SET value = value + 1 WHERE key = 'packs'")
 
 
 def counter(connection: sa.Connection) -> int:

@@ -10,7 +10,7 @@ from ronda_protocol import issuing, pack
 
 from ronda_gateway.keys import Signer
 
-_DAY = 86400
+DAY = 86400
 TRUST_YEARS = 10
 """Validity of the trust pack and of the keys in it; a newer trust pack replaces it at any time."""
 
@@ -22,10 +22,18 @@ def trust_pack(
 
     Valid from a day before `now` (clocks differ), unix seconds.
     """
-    start, end = max(0, now - _DAY), now + TRUST_YEARS * 365 * _DAY
-    body = issuing.encode_trust(
-        root.public, [[public, role, start, end, False] for public, role in keys]
-    )
+    start, end = max(0, now - DAY), now + TRUST_YEARS * 365 * DAY
+    rows = [[public, role, start, end, False] for public, role in keys]
+    return renewed_trust(root, rows, now, last_version)
+
+
+def renewed_trust(
+    root: Signer, rows: Sequence[list[Any]], now: int, last_version: int = 0
+) -> bytes:
+    """The trust pack of `rows`, [public key, role, not before, not after, revoked] each: another
+    one to replace that of version `last_version`."""
+    start, end = max(0, now - DAY), now + TRUST_YEARS * 365 * DAY
+    body = issuing.encode_trust(root.public, list(rows))
     version = issuing.next_version(last_version, now)
     manifest = pack.Manifest(pack.TRUST, pack.SITE, "trust", version, start, end)
     return issuing.seal(manifest, body, root)
@@ -47,7 +55,7 @@ def cases_pack(  # noqa: PLR0917
     """
     body = issuing.encode_cases(round_id, now, expires_at, list(cases))
     version = issuing.next_version(last_version, now)
-    manifest = pack.Manifest(pack.CASES, scope, "cases", version, max(0, now - _DAY), expires_at)
+    manifest = pack.Manifest(pack.CASES, scope, "cases", version, max(0, now - DAY), expires_at)
     return issuing.seal(manifest, body, signer)
 
 
@@ -63,5 +71,5 @@ def config_pack(
     """Settings for a device or "site", by the names of bodies.CONFIG; valid until `until`."""
     body = issuing.encode_config(values)
     version = issuing.next_version(last_version, now)
-    manifest = pack.Manifest(pack.CONFIG, scope, "config", version, max(0, now - _DAY), until)
+    manifest = pack.Manifest(pack.CONFIG, scope, "config", version, max(0, now - DAY), until)
     return issuing.seal(manifest, body, signer)

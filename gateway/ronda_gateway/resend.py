@@ -15,7 +15,7 @@ import structlog
 from ronda_protocol import cose, issuing
 from ronda_protocol.bounds import U32
 
-from ronda_gateway import chain, deliveries, fleet, schema
+from ronda_gateway import chain, fleet, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.clock import Clock
 from ronda_gateway.group import load_state
@@ -83,7 +83,7 @@ def want(  # noqa: PLR0917
         number = _waiting(connection, device, log_id, first, last)
         if number is None:
             number = _insert(connection, device, log_id, first, last, why, now)
-            deliveries.changed(connection)
+            fleet.deliveries_changed(connection)
     return number
 
 

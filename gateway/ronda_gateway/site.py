@@ -6,6 +6,7 @@ The offline keys are made into a folder of their own that the operator is told t
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ DATABASE = "gateway.db"
 TRUST_PACK = "trust.pack"
 ONLINE = {"gateway": pack.GATEWAY, "office": pack.OFFICE}
 OFFLINE = {"root": pack.ROOT, "release": pack.RELEASE}
+# What a key of a trust pack may be for.
+ROLES = ONLINE | {"release": pack.RELEASE, "bench": pack.BENCH}
 
 _TOML = """\
 # Settings of this site's gateway. `ronda gateway check` explains what is wrong with them.
@@ -135,6 +138,46 @@ def _fill(folder: Path, name: str, host: str, port: int, now: int, *, embedded: 
     listed = [(made[n].public, role) for n, role in (ONLINE | OFFLINE).items() if n != "root"]
     (folder / TRUST_PACK).write_bytes(packs.trust_pack(made["root"], listed, now))
     store.migrate(folder / DATABASE)
+
+
+def renew_trust(
+    folder: Path, now: int, add: Sequence[tuple[str, Path]] = (), revoke: Sequence[bytes] = ()
+) -> Site:
+    """Sign another trust pack with the offline root and put it in place of the site's; the site.
+
+    `add` names keys, (role, file of the public key) each, from now on in force; `revoke` kids that
+    are no more. SetupError: no root key here, a role or kid that is none, a key named twice.
+    """
+    found = load(folder)
+    root = found.signer("root")
+    if root.public != found.root_public:
+        raise setup_error("site-broken", path=folder, what="offline/root.pem")
+    sealed = pack.parse(found.trust_pack)
+    rows = {key[0]: key[1:] for key in bodies.decode_trust(sealed.body)[1]}
+    for kid in revoke:
+        if kid not in rows:
+            raise setup_error("trust-kid", kid=kid.hex())
+        rows[kid][4] = True
+    start, end = max(0, now - packs.DAY), now + packs.TRUST_YEARS * 365 * packs.DAY
+    for role, path in add:
+        if role not in ROLES:
+            raise setup_error("trust-role", role=role)
+        public = keys.load_public(path, where="--add")
+        if cose.kid(public) in rows or public == root.public:
+            raise setup_error("trust-twice", kid=cose.kid(public).hex())
+        rows[cose.kid(public)] = [public, ROLES[role], start, end, False]
+    version = sealed.manifest.version
+    try:
+        raw = packs.renewed_trust(root, list(rows.values()), now, version)
+    except pack.PackError:
+        raise setup_error("trust-too-many", count=len(rows)) from None
+    try:
+        draft = folder / f"{TRUST_PACK}.new"
+        draft.write_bytes(raw)
+        draft.replace(folder / TRUST_PACK)
+    except OSError as error:
+        raise setup_error("site-cannot-write", path=folder, why=error.strerror) from None
+    return load(folder)
 
 
 def _write_key(stem: Path, signer: Signer) -> None:

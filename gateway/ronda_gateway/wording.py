@@ -193,6 +193,22 @@ TEXTS: dict[str, tuple[str, str]] = {
         "en {path} falta o está dañado {what}: no es una carpeta de `ronda site init` completa",
         "{what} is missing or damaged in {path}: it is no complete folder of `ronda site init`",
     ),
+    "trust-kid": (
+        "el paquete de confianza no nombra ninguna clave {kid}",
+        "the trust pack names no key {kid}",
+    ),
+    "trust-role": (
+        "{role} no es un papel: gateway, office, release o bench",
+        "{role} is no role: gateway, office, release or bench",
+    ),
+    "trust-twice": (
+        "la clave {kid} ya está en el paquete de confianza, o es la raíz",
+        "the key {kid} is in the trust pack already, or is the root",
+    ),
+    "trust-too-many": (
+        "{count} claves no caben en un paquete de confianza (64)",
+        "{count} keys do not fit a trust pack (64)",
+    ),
     # fleet
     "device-id": (
         "el id {value} no sirve: de 3 a 24 letras minúsculas, cifras o guiones",

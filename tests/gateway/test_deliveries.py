@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import NOW, Bench
 from desk_device import DeskDevice
-from ronda_gateway import deliveries, downlink, keys
+from ronda_gateway import deliveries, downlink, fleet, keys, packs, site
 from ronda_gateway.downlink import Downlinks
 from ronda_gateway.feed import Feed
 from ronda_gateway.recorder import Downlink
@@ -190,3 +190,95 @@ def test_what_no_handheld_takes_is_not_queued(sending: Sending) -> None:
     sending.links.heard("desk-01", HERE)
     found = sending.links.turn()
     assert bodies.decode_config(body_of(found)) == {4: 30}
+
+
+# ---- for the whole site ------------------------------------------------------------------------
+
+
+def states(bench: Bench) -> dict[tuple[int, str], str]:
+    return {(one.pack, one.device): one.state for one in deliveries.listing(bench.store)}
+
+
+def test_settings_for_the_site_go_to_every_enabled_device(sending: Sending) -> None:
+    bench = sending.bench
+    bench.device("desk-02")
+    bench.device("desk-03", state="enrolled")
+    gone = bench.device("desk-04")
+    number = deliveries.queue_config(bench.store, None, {"search_m": 100}, 86400, NOW)
+    waiting = {(number, f"desk-0{i}"): "waiting" for i in (1, 2, 4)}
+    assert states(bench) == waiting
+    fleet.revoke(bench.store, gone.id, NOW)
+    for device in ("desk-01", "desk-02", "desk-03", "desk-04"):
+        sending.links.heard(device, HERE)
+    found = sending.links.turn()
+    assert {message.device for message in found} == {"desk-01", "desk-02"}
+    mine = [message for message in found if message.device == "desk-02"]
+    manifest = pack.Manifest.parse(cose.parse(mine[0].payload).payload)
+    assert (manifest.scope, manifest.name) == ("site", "config")
+    assert bodies.decode_config(body_of(mine)) == {8: 100}
+    sending.answer(mine[0].payload, 1)  # desk-01's answer, about the same pack
+    assert states(bench)[number, "desk-01"] == "applied"
+    assert states(bench)[number, "desk-02"] == "sent"
+    # Who is enabled later gets it too, once; it costs the others nothing.
+    fleet.enable(bench.store, "desk-03", NOW)
+    assert {message.device for message in sending.links.turn()} == {"desk-03"}
+    sending.links = sending.gateway()
+    sending.links.turn()
+    assert len(states(bench)) == 4
+    # A newer one replaces it for all, a device's own for nobody.
+    own = deliveries.queue_config(bench.store, "desk-02", {"search_m": 50}, 86400, NOW)
+    sending.links.turn()
+    assert states(bench)[number, "desk-02"] == "sent"
+    later = deliveries.queue_config(bench.store, None, {}, 86400, NOW)
+    sending.links.turn()
+    assert states(bench)[number, "desk-02"] == "replaced"
+    assert states(bench)[number, "desk-01"] == "applied"
+    assert {key for key in states(bench) if key[0] == later} == {
+        (later, f"desk-0{i}") for i in (1, 2, 3)
+    }
+    assert states(bench)[own, "desk-02"] == "waiting" and (own, "desk-01") not in states(bench)
+
+
+def test_a_pack_that_has_ended_goes_to_no_newcomer(sending: Sending) -> None:
+    bench = sending.bench
+    deliveries.queue_config(bench.store, None, {"search_m": 100}, 60, NOW)
+    sending.links.turn()
+    bench.device("desk-02", state="enrolled")
+    bench.clock.unix += 61
+    fleet.enable(bench.store, "desk-02", NOW)
+    sending.links.turn()
+    assert {device for _, device in states(bench)} == {"desk-01"}
+
+
+def test_a_trust_pack_is_sent_as_it_was_signed(sending: Sending) -> None:
+    bench = sending.bench
+    bench.device("desk-02")
+    raw = site.renew_trust(bench.site.folder, NOW + 5).trust_pack
+    number = deliveries.queue_trust(bench.store, raw, NOW)
+    # Of two packs that are due the trust pack goes first: the other may need its keys.
+    sending.push(1)
+    for device in ("desk-01", "desk-02"):
+        sending.links.heard(device, HERE)
+    found = [m for m in sending.links.turn() if m.device == "desk-01"]
+    names = [m.payload for m in found if m.payload[:1] == b"\xd2"]
+    kinds = [pack.Manifest.parse(cose.parse(payload).payload).name for payload in names]
+    assert kinds == ["trust", "cases"]
+    assert raw.startswith(found[0].payload)
+    sending.answer(found[0].payload, 1)
+    assert states(bench)[number, "desk-01"] == "applied"
+    # The same again: to those who did not apply it. An older one, or none: refused.
+    assert deliveries.queue_trust(bench.store, raw, NOW) == number
+    assert states(bench)[number, "desk-01"] == "applied"
+    assert states(bench)[number, "desk-02"] == "waiting"
+    for wrong, code in (
+        (bench.site.trust_pack, "old"),
+        (packs.config_pack(bench.signer, "site", {}, NOW, NOW + 9), "type"),
+        (b"junk", "cose-cbor-trailing"),
+    ):
+        with pytest.raises(pack.PackError) as caught:
+            deliveries.queue_trust(bench.store, wrong, NOW)
+        assert caught.value.code == code or code.startswith("cose")
+    newer = site.renew_trust(bench.site.folder, NOW + 5).trust_pack
+    later = deliveries.queue_trust(bench.store, newer, NOW)
+    assert states(bench)[number, "desk-02"] == "replaced"
+    assert states(bench)[later, "desk-01"] == "waiting"

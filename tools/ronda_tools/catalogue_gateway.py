@@ -26,6 +26,36 @@ TEXTS: dict[str, Text] = {
         "Que la pasarela lleve su propio broker (banco o demo, solo loopback).",
         "Let the gateway run its own broker (bench or demo, loopback only).",
     ),
+    "site.help.trust": Text(
+        "Firma con la raíz un paquete de confianza nuevo y lo deja en DIR/trust.pack; se envía con "
+        "`ronda trust push`. Hace falta offline/root.pem.",
+        "Sign another trust pack with the root and leave it in DIR/trust.pack; `ronda trust push` "
+        "sends it. Needs offline/root.pem.",
+    ),
+    "site.help.add": Text(
+        "Clave que se añade: ROL=ARCHIVO (gateway, office, release, bench; clave pública).",
+        "A key to add: ROLE=FILE (gateway, office, release, bench; a public key).",
+    ),
+    "site.help.revoke": Text(
+        "kid de una clave que deja de valer.", "kid of a key that is no longer in force."
+    ),
+    "site.help.at": Text("Carpeta de la sede.", "The site's folder."),
+    "site.trusted": Text(
+        "Paquete de confianza {version} en {path}: {count} claves, {revoked} revocadas. Envíelo "
+        "con `ronda trust push`.",
+        "Trust pack {version} in {path}: {count} keys, {revoked} revoked. Send it with "
+        "`ronda trust push`.",
+    ),
+    "site.add": Text(
+        "--add {value}: se escribe ROL=ARCHIVO",
+        "--add {value}: write ROLE=FILE",
+    ),
+    "site.kid": Text(
+        "{value} no es un kid",
+        "{value} is no kid",
+        "son 16 cifras hexadecimales",
+        "16 hexadecimal digits",
+    ),
     "site.made": Text("Sede {name} creada en {folder}.", "Site {name} made in {folder}."),
     "site.root": Text(
         "Huella de la raíz, la que fija cada equipo: {thumbprint}",

@@ -23,6 +23,8 @@ COMMANDS = {
     "handheld": "ronda_tools.cli_handheld",
     "fleet": "ronda_tools.cli_fleet",
     "cases": "ronda_tools.cli_cases",
+    "config": "ronda_tools.cli_config",
+    "trust": "ronda_tools.cli_trust",
     "feed": "ronda_tools.cli_feed",
     "evidence": "ronda_tools.cli_evidence",
     "bench": "ronda_tools.cli_bench",

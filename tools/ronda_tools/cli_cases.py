@@ -12,24 +12,25 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text as Cell
-from ronda_gateway import deliveries, settings
-from ronda_gateway.deliveries import Delivery
-from ronda_gateway.store import Store, open_store
+from ronda_gateway import deliveries
 from ronda_protocol import rounds
 from ronda_protocol.bounds import PackError, is_text
 
-from ronda_tools import catalogue_gateway, texts
-from ronda_tools.cli_options import Config, Json, config_path
+from ronda_tools import texts
+from ronda_tools.cli_deliveries import (
+    OneDevice,
+    Wait,
+    decided,
+    exit_refused,
+    opened,
+    tell_listed,
+    tell_pushed,
+)
+from ronda_tools.cli_options import Config, Json
 from ronda_tools.texts import Text, UsedWrong, reported, say
-from ronda_tools.visit_words import clock_text
 
 _MOST = 1 << 20
-_POLL_S = 0.2
 
-texts.add(catalogue_gateway.TEXTS)
 texts.add(
     {
         "cases.help": Text(
@@ -49,14 +50,9 @@ texts.add(
             'Archivo JSON: una lista de casos, o {{"round": texto, "cases": [...]}}.',
             'JSON file: a list of cases, or {{"round": text, "cases": [...]}}.',
         ),
-        "cases.help.device": Text("Id del equipo.", "The device's id."),
         "cases.help.hours": Text(
             "Horas que valen los casos, desde que se firman.",
             "Hours for which the cases are valid, from their signing.",
-        ),
-        "cases.help.wait": Text(
-            "Segundos que se espera la respuesta del equipo; 0: ninguno.",
-            "Seconds to wait for the handheld's answer; 0: none.",
         ),
         "cases.json": Text(
             "{path}: no es un conjunto de casos ({why})",
@@ -76,26 +72,6 @@ texts.add(
             "{count} casos en cola para {device} (paquete {pack}); la pasarela los firma y envía.",
             "{count} cases queued for {device} (pack {pack}); the gateway signs and sends them.",
         ),
-        "cases.became": Text("{device}: {state}", "{device}: {state}"),
-        "cases.state.waiting": Text(
-            "en cola; siga con `ronda cases list`", "queued; follow it with `ronda cases list`"
-        ),
-        "cases.state.sent": Text(
-            "enviado, sin respuesta todavía; siga con `ronda cases list`",
-            "sent, no answer yet; follow it with `ronda cases list`",
-        ),
-        "cases.state.applied": Text("aplicado", "applied"),
-        "cases.state.refused": Text("rechazado por el equipo", "refused by the handheld"),
-        "cases.state.replaced": Text("sustituido por otro", "replaced by another"),
-        "cases.state.unanswered": Text("sin respuesta", "unanswered"),
-        "cases.none": Text("Ningún paquete todavía.", "No pack yet."),
-        "cases.column.pack": Text("paquete", "pack"),
-        "cases.column.device": Text("equipo", "device"),
-        "cases.column.name": Text("tipo", "type"),
-        "cases.column.version": Text("versión", "version"),
-        "cases.column.state": Text("estado", "state"),
-        "cases.column.attempts": Text("envíos", "sendings"),
-        "cases.column.at": Text("cuándo (UTC)", "when (UTC)"),
     }
 )
 app = typer.Typer(no_args_is_help=True, help=say("cases.help"))
@@ -104,11 +80,13 @@ app = typer.Typer(no_args_is_help=True, help=say("cases.help"))
 @app.command(help=say("cases.help.push"))
 def push(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("cases.help.file"))],
-    device: Annotated[str, typer.Option("--device", metavar="ID", help=say("cases.help.device"))],
+    device: Annotated[
+        str, typer.Option("--device", metavar="ID", help=say("delivery.help.device"))
+    ],
     hours: Annotated[
         int, typer.Option("--hours", min=1, max=744, help=say("cases.help.hours"))
     ] = 24,
-    wait: Annotated[float, typer.Option("--wait", min=0, help=say("cases.help.wait"))] = 30.0,
+    wait: Wait = 30.0,
     config: Config = None,
     *,
     as_data: Json = False,
@@ -116,8 +94,7 @@ def push(
     """Exit 0 queued or applied, 1 refused by the handheld, 2 used wrong."""
     with reported():
         round_id, cases = read_cases(file)
-        store = _open(config)
-        try:
+        with opened(config) as store:
             try:
                 now = int(time.time())
                 number = deliveries.queue_cases(store, device, round_id, cases, hours * 3600, now)
@@ -126,67 +103,20 @@ def push(
             if not as_data:
                 line = say("cases.queued", count=len(cases), device=device, pack=number)
                 typer.echo(line)
-            found = _await(store, device, number, wait)
-        finally:
-            store.close()
+            found = decided(store, number, wait)
     if as_data:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(found[0])))
+        exit_refused(found)
     else:
-        typer.echo(say("cases.became", device=device, state=_state(found)))
-    if found.state == deliveries.REFUSED:
-        raise typer.Exit(1)
+        tell_pushed(found, "cases")
 
 
 @app.command("list", help=say("cases.help.list"))
-def list_(
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="ID", help=say("cases.help.device"))
-    ] = None,
-    config: Config = None,
-    *,
-    as_data: Json = False,
-) -> None:
+def list_(device: OneDevice = None, config: Config = None, *, as_data: Json = False) -> None:
     """One line a delivery, newest first."""
-    with reported():
-        store = _open(config)
-        try:
-            found = deliveries.listing(store, device)
-        finally:
-            store.close()
-    if as_data:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
-        return
-    if not found:
-        typer.echo(say("cases.none"))
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("pack", "device", "name", "version", "state", "attempts", "at"):
-        table.add_column(say(f"cases.column.{name}"))
-    for one in found:
-        at = one.decided_at or one.sent_at or one.made_at
-        cells = [str(one.pack), one.device, one.name, str(one.version or "-"), _state(one)]
-        table.add_row(*[Cell(cell) for cell in (*cells, str(one.attempts), clock_text(at))])
-    Console().print(table)
-
-
-def _open(config: Path | None) -> Store:
-    found = settings.load(config_path(config))
-    return open_store(found.database_path, found.database.busy_ms)
-
-
-def _await(store: Store, device: str, number: int, wait_s: float) -> Delivery:
-    """The delivery when it is decided, or when the time is over."""
-    until = time.monotonic() + wait_s
-    while True:
-        found = next(one for one in deliveries.listing(store, device) if one.pack == number)
-        if found.decided_at is not None or time.monotonic() >= until:
-            return found
-        time.sleep(_POLL_S)
-
-
-def _state(found: Delivery) -> str:
-    state = say(f"cases.state.{found.state}")
-    return f"{state} ({found.reason})" if found.reason else state
+    with reported(), opened(config) as store:
+        found = deliveries.listing(store, device)
+    tell_listed(found, as_data=as_data)
 
 
 def read_cases(path: Path) -> tuple[str, list[dict[str, Any]]]:
