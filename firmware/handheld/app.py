@@ -62,11 +62,10 @@ class App:
         self.over = asyncio.Event()
         self.ended = None
         head = board.nv.get("head") or bytes(4)
-        boot = log.next_boot(board.nv)
-        self.clock = Clock(board, boot)
+        self.clock = Clock(board, log.next_boot(board.nv))
         self.log = log.Log(board, self.clock)
         self.log.open()
-        if int.from_bytes(board.nv.get("boot") or b"", "big") != boot:
+        if int.from_bytes(board.nv.get("boot") or b"", "big") != self.clock.boot:
             self._missing("nv")  # the next boot may have this one's number
         self.config = self._config()
         self.trust = Trust(board)

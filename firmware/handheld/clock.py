@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, board, boot):
         self._board = board
-        self._boot = boot
+        self.boot = boot  # recovery raises it where flash knows of a later one
         self._tick = board.ticks_ms()
         self._elapsed = 0
         # UTC was `_utc` at `_at` ms, within `_within` seconds.
@@ -56,8 +56,8 @@ class Clock:
         """[boot, ms, unix seconds or None, source, uncertainty in s]: protocol.md, Stamp."""
         ms = self.ms()
         if not self._source:
-            return [self._boot, ms, None, NONE, 0]
-        return [self._boot, ms, self._utc_at(ms), self._source, self._uncertainty(ms)]
+            return [self.boot, ms, None, NONE, 0]
+        return [self.boot, ms, self._utc_at(ms), self._source, self._uncertainty(ms)]
 
     def conflicts(self, utc, ms):
         """Whether `utc` at `ms` cannot be: before `time_floor`, or 10 s beyond what is known."""

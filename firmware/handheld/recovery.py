@@ -5,7 +5,7 @@ module afterwards, and it is read again should the flash ever refuse a write.
 """
 
 import os
-from struct import unpack_from
+from struct import pack, unpack_from
 
 from ronda_protocol import cbor, segment, track
 
@@ -113,6 +113,7 @@ def open_log(log, reason):
     for chain in log.chains():
         log.number = max(log.number, chain.number)
     stamp, since, owner, part, bad = log.load()
+    events += _number_boot(log, stamp)
     if part:
         # Until it is sealed nothing of this boot may be appended to it.
         log.base, log.open_count = stamp, len(part.numbers)
@@ -128,6 +129,21 @@ def open_log(log, reason):
     for code, data in events:
         log.event(code, data)
     log.room()
+
+
+def _number_boot(log, stamp):
+    """No boot is counted twice, although an nv that was put back, or refused to write, says so:
+    the newest segment and the open track (its base stamp or None) know better. Events."""
+    last = log.chain.header(log.chain.head)
+    seen = max(stamp[0] if stamp else 0, last.stamp[0] if last else 0)
+    if seen < log.clock.boot:
+        return []
+    log.clock.boot = seen + 1
+    try:
+        log.board.nv.set("boot", pack(">I", seen + 1))
+    except OSError:
+        log.nv_failures += 1
+    return [(track.RECOVERED, ["boot", seen])]
 
 
 def make_folder(path):

@@ -111,6 +111,28 @@ def test_the_next_boot_seals_what_the_last_one_left_open():
     assert reading.parse(log.read(3)).header.stamp == [2, clock.ms(), None, 0, 0]
 
 
+def test_no_boot_is_counted_twice_though_nv_says_so():
+    """An nv that was put back, or refused the count: the newest segment knows, or the open one."""
+    for sealed in (True, False):
+        board = FakeBoard()
+        for _ in range(3):
+            log, clock = start(board)
+            clock.now += 5000
+            log.fix(fix(clock))
+            if sealed:
+                log.seal_track()
+            board.reboot()
+        board.nv.set("boot", bytes(4))
+        log, clock = start(board)
+        assert clock.boot == 4 and board.nv.get("boot") == b"\x00\x00\x00\x04"
+        log.seal_track()
+        last = reading.parse(log.read(log.head))
+        assert last.header.stamp[0] == 4
+        events = [entry[3:] for entry in last.entries() if entry[0] == track.EVENT]
+        assert [track.RECOVERED, ["boot", 3]] in events
+        check_saved(board, log)
+
+
 def test_time_does_not_run_backward_in_number_order():
     board = FakeBoard()
     log, clock = start(board)

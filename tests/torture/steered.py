@@ -36,12 +36,18 @@ class Steered(Talk):
         self.deaf = False
         self.raws: list[bytes] = []
         self.downs: list[bytes] = []
+        self.public = self.make(device, private)
+
+    def make(self, device: str, private: bytes) -> bytes:
+        """A bare handheld in place of the one that was here; its public key."""
+        gateway, self.device = self.gateway, device
+        self.raws, self.downs = [], []
         site, now = gateway.site, gateway.clock.now()
         cases = packs.cases_pack(gateway.signer, device, "r", [CASE], now, now + 5 * YEAR)
         config = {"root": site.root_thumbprint.hex()}
         trust = site.trust_pack.hex()
         public = self.do("make", device, private.hex(), trust, cases.hex(), config)
-        self.public = bytes.fromhex(public)
+        return bytes.fromhex(public)
 
     def do(self, *words: object) -> Any:
         """A command's value; what is published meanwhile goes through the gateway."""

@@ -30,6 +30,8 @@ _SIZES += [3652 * 86400, 1024 * _WEEK]
 _DATES = [2**31 - 30, 2**31 + 5, 946684800, 936835200 - 60, FLOOR - 2, FLOOR + 10, 2145916800]
 GNSS, GATEWAY, RTC = 1, 2, 3
 _JUMPS = 10
+_GPS_EPOCH = 315964800
+"""1980-01-06. NMEA tells years by two digits: before it, 2080 and later are meant."""
 
 
 def plan(size: str) -> list[str]:
@@ -127,7 +129,7 @@ class Life:
         date = self.rng.choice(_DATES)
         if how.startswith("gnss"):
             there = date if how == "gnss date" else self.gnss + self.seconds + by
-            self.gnss = max(there, 86400) - self.seconds
+            self.gnss = max(there, _GPS_EPOCH) - self.seconds
             self._tell_gnss()
         elif how.startswith("gateway"):
             there = date if how == "gateway date" else self.ours + self.seconds + by

@@ -256,7 +256,6 @@ class Steer:
         """A copy of the device for another VM: flash and nv into a file."""
         blocks = self.board.blocks.data
         with open(path, "w") as f:
-            f.write(json.dumps([[n, bytes(blocks[n]).hex()] for n in blocks][:0]) + "\n")
             for number in blocks:
                 f.write("%d %s\n" % (number, bytes(blocks[number]).hex()))
         nv = self.board.nv.values
@@ -266,7 +265,6 @@ class Steer:
         """Become that copy."""
         self.board.blocks.data.clear()
         with open(path) as f:
-            f.readline()
             for line in f:
                 number, data = line.split()
                 self.board.blocks.data[int(number)] = bytearray(bytes.fromhex(data))
