@@ -7,7 +7,7 @@ import os
 from handheld import app, provision
 from handheld.signer import Signer
 from handheld_board import FakeBoard
-from ronda_protocol import cose, issuing, pack, reading, segment, track
+from ronda_protocol import cbor, chunk, cose, issuing, pack, reading, segment, track
 from script_broker import Broker, LinkTime, publish
 
 HEAP = "1m"  # the RAM flash and every source as it is
@@ -142,6 +142,32 @@ class Gateway(Broker):
             topic = b"ronda/lima/down/" + header.device.encode()
             self.stream.feed(publish(topic, cose.sign(data, GATEWAY), 9))
         return b"\x40\x02" + body[end : end + 2]
+
+
+def config_pack(version, scope="prueba-01", **values):
+    """(manifest message, its first bytes' mark, chunk messages) of a config pack."""
+    manifest = pack.Manifest(pack.CONFIG, scope, "config", version, 0, LATER)
+    whole = issuing.seal(manifest, issuing.encode_config(values), GATEWAY)
+    sign1, end = cose.parse_first(whole)
+    name = pack.manifest_hash(sign1)
+    body = cbor.decode(whole[end:])
+    return whole[:end], name[:8], [chunk.encode(name, 0, body)]
+
+
+def watched():
+    """The Apps that main() makes from now on, newest last."""
+    made = []
+
+    class Watched(WHOLE):
+        def __init__(self, board):
+            made.append(self)
+            WHOLE.__init__(self, board)
+
+    app.App = Watched
+    return made
+
+
+WHOLE = app.App
 
 
 def start(board):
@@ -404,6 +430,61 @@ async def test_finish_without_a_gateway_gives_up_after_a_minute():
     answer = await board.ask("finish")
     assert answer["unsent"] == 1
     await board.over(task)
+
+
+async def test_settings_sent_over_the_air_hold_at_once_and_after_a_reboot():
+    board, made = AppBoard(), watched()
+    board.rtc, board.net = Rtc(), Gateway()
+    board.nv.set("dev", b"prueba-01")
+    provision.configure(board, {1: "h", 2: 1883, 3: "ronda/lima", 4: 20})
+    provision.install(board, "prueba-01", trust_pack(), cases_pack())
+
+    def in_force():
+        live = made[-1]
+        return live.visits.search_m, live.battery.ms // 60000, live.gnss.sample_ms
+
+    async def told(messages, wanted):
+        for message in messages:
+            board.net.stream.feed(publish(b"ronda/lima/down/prueba-01", message, 7))
+        for _ in range(100):
+            if in_force() == wanted:
+                break
+            await board.sleep_ms(100)
+        assert in_force() == wanted, in_force()
+
+    async def reboot(task):
+        await board.over(task)
+        board.end.clear()
+        task = start(board)
+        await board.sleep_ms(3000)
+        return task
+
+    task = start(board)
+    await board.sleep_ms(3000)
+    before = 300, 15, 19900
+    assert in_force() == before
+    manifest, mark, chunks = config_pack(11, search_m=120, battery_min=5)
+    await told([manifest], before)  # half of it is nothing
+    await told(chunks, (120, 5, 19900))
+    task = await reboot(task)
+    assert in_force() == (120, 5, 19900)
+    # The site's is kept beside the handheld's own, which beats it; so it does after a reboot.
+    site, site_mark, more = config_pack(12, "site", search_m=50)
+    await told([site] + more, (120, 5, 19900))
+    await board.sleep_ms(3000)
+    task = await reboot(task)
+    assert in_force() == (120, 5, 19900)
+    # A newer one of its own replaces all of it: what it does not say is as configured.
+    last, last_mark, more = config_pack(13, wait_s=60)
+    await told([last] + more, before)
+    assert made[-1].visits.wait_s == 60
+    task = await reboot(task)
+    assert in_force() == before and made[-1].visits.wait_s == 60
+    await board.over(task)
+    app.App = WHOLE
+    applied = [data for code, data in events(board) if code == track.PACK and data[0] == 4]
+    wanted = [(11, mark), (12, site_mark), (13, last_mark)]
+    assert applied == [[4, "config", version, 1, "", name] for version, name in wanted]
 
 
 async def test_a_rebooted_handheld_sends_what_is_left():

@@ -27,8 +27,8 @@ TEXTS: dict[str, Text] = {
         "Let the gateway run its own broker (bench or demo, loopback only).",
     ),
     "site.help.trust": Text(
-        "Firma con la raíz un paquete de confianza nuevo y lo deja en DIR/trust.pack; se envía con "
-        "`ronda trust push`. Hace falta offline/root.pem.",
+        "Firma con la raíz un paquete de confianza nuevo y lo deja en DIR/trust.pack; se envía "
+        "con `ronda trust push`. Hace falta offline/root.pem.",
         "Sign another trust pack with the root and leave it in DIR/trust.pack; `ronda trust push` "
         "sends it. Needs offline/root.pem.",
     ),
