@@ -64,7 +64,7 @@ def do_visits(the_board, wanted):
     """Write the sealed visits and corrections of a log, after a seq, to a host's file, each a
     line of hex."""
     folder = the_board.storage + "/log/" + wanted["log"]
-    chain = Chain(folder, bytes.fromhex(wanted["log"]), None)
+    chain = Chain(folder, bytes.fromhex(wanted["log"]), None, the_board)
     recovery.scan(chain)
     count = 0
     with open(wanted["to"], "wb") as out:

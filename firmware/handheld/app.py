@@ -77,7 +77,7 @@ class App:
         self.battery = Battery(board, self.log)
         self._set({})
         self.visits.open()
-        forget("handheld.recovery", "handheld.saving", "ronda_protocol.visit")
+        forget("handheld.recovery", "handheld.saving", "handheld.vault", "ronda_protocol.visit")
         forget("ronda_protocol.reading", *SIGNING)
         from handheld import packs
 
@@ -92,11 +92,11 @@ class App:
             # What open() has just sealed nobody can have seen before.
             born = int.from_bytes(head[:4], "big") if head[40:] == self.log.log_id else 0
             found = packs.arriving(board)
-            coming = found and [found[0], found[1], found[2], board.link_ms() - _LIVED_MS]
+            coming = found and list(found[:3]) + [board.link_ms() - _LIVED_MS, found[4]]
             self.sync = Sync(
                 board, self.clock, self.log, self.trust, self.config, born, self._use, coming
             )
-        forget("handheld.packs", *_BODIES)
+        forget("handheld.packs", "handheld.vault", *_BODIES)
 
     def tasks(self):
         """(name, function) of every task of this board."""
@@ -210,7 +210,7 @@ class App:
         from handheld import packs
 
         found = packs.find(self.trust, self.clock, self.log, kind, True)
-        forget("handheld.packs", *_BODIES)
+        forget("handheld.packs", "handheld.vault", *_BODIES)
         if found:
             self._use(*found)
 

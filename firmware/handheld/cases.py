@@ -1,7 +1,8 @@
 """The cases of today's round, read one at a time from their pack on flash. Checks no signature.
 
-A round of two hundred would fill the heap, so what is kept of it is where it lies. Its hash is
-compared at each reading: littlefs gives back a flipped bit without a word.
+The body lies there encrypted (vault). A round of two hundred would fill the heap, so what is kept
+of it is where it lies. Its hash is compared at each reading: littlefs gives back a flipped bit
+without a word.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ class Cases:
     """`version` of the pack, `round_id`, `as_of` and `expires_at` in unix seconds.
 
     path: the pack's file; at, length, sha256: its body. PackError: it is not what was signed, or
-    no round's set."""
+    no round's set, or nobody here can read it (unreadable)."""
 
-    def __init__(self, path, at, length, sha256, version):  # noqa: PLR0917
-        self.path, self.version = path, version
+    def __init__(self, board, path, at, length, sha256, version):  # noqa: PLR0917
+        self._board, self.path, self.version = board, path, version
         self._at, self._length, self._sha256 = at, length, sha256
         for item in self._each():
             if type(item) is list:
@@ -26,12 +27,15 @@ class Cases:
         """Yield what rounds.read_cases does; PackError("hash") at the end."""
         from ronda_protocol import rounds
 
+        from handheld import vault
+
         digest = hashlib.sha256()
         with open(self.path, "rb") as f:
             f.seek(self._at)
+            body = vault.Body(self._board, f)
 
             def read(n):
-                data = f.read(n)
+                data = body.read(n)
                 digest.update(data)
                 return data
 
@@ -42,7 +46,7 @@ class Cases:
     def ids(self):
         """Case ids in the order of the round."""
         found = [(item["order"], item["case_id"]) for item in self._each() if type(item) is dict]
-        forget("ronda_protocol.rounds")
+        forget("ronda_protocol.rounds", "handheld.vault")
         found.sort()
         return [item[1] for item in found]
 
@@ -57,5 +61,5 @@ class Cases:
                     found = item
         except (OSError, ValueError):
             found = None
-        forget("ronda_protocol.rounds")
+        forget("ronda_protocol.rounds", "handheld.vault")
         return found

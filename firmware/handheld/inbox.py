@@ -2,7 +2,8 @@
 
 `begin`, `more`, `ask` take the Sync and the message, and say why nothing came of it, or None.
 Sync drops this module after each message; what outlives it is in the Sync: `coming` (manifest
-hash, bytes that are there, length, link ms of the last progress), `want` (what to ask the gateway
+hash, bytes that are there, length, link ms of the last progress, the nonce where the body is
+encrypted), `want` (what to ask the gateway
 for), `told` (packs of which an event was written), `again` (what was asked for again). Verifying a
 pack and putting it in its place is packs'. A pack is applied while no other task runs.
 """
@@ -50,8 +51,11 @@ def begin(sync, data):
             raise pack.PackError("space")
     except pack.PackError as error:
         return _tell(sync, row, error.code)
-    start = bytearray(data)
+    start, nonce = bytearray(data), None
     cbor.put_head(start, 0x40, manifest.length)
+    if manifest.pack_type == pack.CASES:
+        nonce = sync.board.entropy(12)  # vault.NONCE
+        start.extend(nonce)
     try:
         with open(packs.coming(sync.board), "wb") as f:
             f.write(start)
@@ -59,7 +63,7 @@ def begin(sync, data):
         packs.drop(sync.board)
         return _tell(sync, row, "space")
     sync.want = None
-    sync.coming = [name, 0, manifest.length, now]
+    sync.coming = [name, 0, manifest.length, now, nonce]
     return None if manifest.length else "whole"
 
 
@@ -80,12 +84,17 @@ def more(sync, data):
         return "repeat"
     if have // _BLOCK != (have + len(part)) // _BLOCK and not sync.log.room(_SPARE + 1):
         return finish(sync, "space")  # what was free when it began is not any more
+    n = len(part)
+    if coming[4]:
+        from handheld import vault
+
+        part = vault.pieces(sync.board, coming[4], have, part)
     try:
         with open(sync.board.storage + "/packs/coming", "ab") as f:
             f.write(part)
     except OSError:
         return finish(sync, "space")
-    coming[1] += len(part)
+    coming[1] += n
     coming[3] = sync.board.link_ms()
     sync.want = None
     return "whole" if coming[1] == coming[2] else None

@@ -60,7 +60,7 @@ class Log:
         self.clock = clock
         self.folder = board.storage + "/log"
         self._records = Records(self.folder + "/open")
-        self.chain = Chain(self.folder, ZERO[:8], clock)
+        self.chain = Chain(self.folder, ZERO[:8], clock, board)
         self.past = []
         self.base = None  # base stamp of the open track, and its entries: saved, not sealed
         self.open_count = self._fixes = 0
@@ -110,10 +110,13 @@ class Log:
 
     def release(self, upto, chain_hash, log_id=None):
         """Whether the log (the current one by default) has that hash at `upto`."""
+        found = False
         for chain in self.chains():
             if chain.log_id == (log_id or self.chain.log_id):
-                return chain.release(upto, chain_hash)
-        return False
+                found = chain.release(upto, chain_hash)
+            elif chain.is_over() and self.chain.head and _drop(chain):
+                self.past.remove(chain)
+        return found
 
     # --- boot ---
 

@@ -1,6 +1,7 @@
 """Packs on flash: read, verified, put in force; refused when older than one seen before.
 
-One file a type for this handheld's own pack, one (`.site`) for the site's; its own wins. Receives
+One file a type for this handheld's own pack, one (`.site`) for the site's; its own wins. A pack of
+cases has its body encrypted (vault) from the first chunk on, the manifest is in clear. Receives
 nothing over the air (inbox does). Needed at boot, at the bench and when a pack comes: whoever
 imports it drops it afterwards, so nothing returned may keep a class of it or of
 ronda_protocol.pack alive.
@@ -11,6 +12,8 @@ import os
 
 from micropython import const
 from ronda_protocol import bodies, cbor, cose, p256, pack, track
+
+from handheld import vault
 
 _HEAD = const(1024)
 _KINDS = (pack.TRUST, pack.CASES, pack.CONFIG)
@@ -34,6 +37,21 @@ def replace(path, data):
     with open(path + ".new", "wb") as f:
         f.write(data)
     os.rename(path + ".new", path)
+
+
+def store(board, path, data):
+    """Write a whole pack as it lies on flash: a power cut leaves the old or the new one."""
+    at = len(data)
+    try:
+        sign1, at = cose.parse_first(data)
+        at = cbor.head(data, at)[1]
+        secret = pack.Manifest.parse(sign1.payload).pack_type == pack.CASES
+    except ValueError:
+        secret = False  # what is no pack nobody will take for one
+    if secret:
+        nonce = board.entropy(vault.NONCE)
+        data = data[:at] + nonce + vault.pieces(board, nonce, 0, data[at:])
+    replace(path, data)
 
 
 def drop(board):
@@ -76,15 +94,24 @@ def row_of(sign1, manifest):
     ]
 
 
+def _span(f, path, at, manifest):
+    """(nonce or None, bytes of the body that are there) of an open pack file; None: no body."""
+    if manifest.pack_type != pack.CASES:
+        return None, os.stat(path)[6] - at
+    f.seek(at)
+    return vault.measure(f)
+
+
 def arriving(board):
-    """(manifest hash, bytes of the body that are there, length, row) of the pack that is arriving,
-    or None. What is no beginning of a pack is deleted."""
+    """(manifest hash, bytes of the body that are there, length, row, nonce) of the pack that is
+    arriving, or None. What is no beginning of a pack is deleted."""
     try:
         with open(coming(board), "rb") as f:
             sign1, manifest, at = head(f)
-        have = os.stat(coming(board))[6] - at
-        if have <= manifest.length:
-            return pack.manifest_hash(sign1), have, manifest.length, row_of(sign1, manifest)
+            found = _span(f, coming(board), at, manifest)
+        if found and found[1] <= manifest.length:
+            name = pack.manifest_hash(sign1)
+            return name, found[1], manifest.length, row_of(sign1, manifest), found[0]
     except OSError:
         return None
     except pack.PackError:
@@ -155,11 +182,13 @@ def load(trust, clock, kind, path=None):
     ronda_protocol.pack."""
     path = path or folder(trust.board) + pack.TYPE_NAMES[kind]
     try:
-        size = os.stat(path)[6]
         with open(path, "rb") as f:
             sign1, manifest, at = head(f)
-            if at + manifest.length != size:
-                raise pack.PackError("cbor-truncated" if at + manifest.length > size else "body")
+            found = _span(f, path, at, manifest)
+            if not found:
+                raise pack.PackError("unreadable")
+            if found[1] != manifest.length:
+                raise pack.PackError("cbor-truncated" if found[1] < manifest.length else "body")
             if manifest.pack_type != kind:
                 raise pack.PackError("type")
             fresh = admit(trust, manifest)
@@ -170,7 +199,7 @@ def load(trust, clock, kind, path=None):
                 if kind == pack.CONFIG:
                     value = bodies.decode_config(_body(f, at, manifest))
                 else:
-                    value = _cases(clock, path, at, manifest)
+                    value = _cases(trust.board, clock, path, at, manifest)
     except OSError:
         raise pack.PackError("missing")
     except MemoryError:
@@ -195,10 +224,10 @@ def _trust(trust, sign1, manifest, body):
     return [manifest.not_before, manifest.not_after], keys, root
 
 
-def _cases(clock, path, at, manifest):
+def _cases(board, clock, path, at, manifest):
     from handheld.cases import Cases
 
-    cases = Cases(path, at, manifest.length, manifest.sha256, manifest.version)
+    cases = Cases(board, path, at, manifest.length, manifest.sha256, manifest.version)
     if clock.trusted() and clock.utc() >= cases.expires_at:
         raise pack.PackError("expired")
     return cases

@@ -8,7 +8,7 @@ import os
 
 from ronda_protocol import bounds, cbor, p256, pack
 
-from handheld import packs
+from handheld import packs, vault
 from handheld.trust import Trust
 
 _TRIES = 8
@@ -49,7 +49,8 @@ def make_key(board, again=False):
 
 
 def provision(board, device, root, again=False):
-    """Give the handheld its id, the root's thumbprint (32 bytes) and a key; the public key.
+    """Give the handheld its id, the root's thumbprint (32 bytes), the secrets that debtor data is
+    kept under (vault) and a key; the public key.
 
     `again` makes a new key for a handheld that has one: its old key is gone for good."""
     if not bounds.is_device(device):
@@ -60,7 +61,9 @@ def provision(board, device, root, again=False):
         raise ProvisionError("has-key")
     board.nv.set("root", root)
     board.nv.set("dev", device.encode())
-    return make_key(board, again)  # last: a key says that the rest is there
+    public = make_key(board, again)  # a key says that the rest is there
+    vault.make(board)  # now, with good entropy; who finds none makes them
+    return public
 
 
 def configure(board, config):
@@ -84,16 +87,16 @@ def install(board, device, trust_pack, cases_pack=None):
         pass  # it is there, or the next line says what is wrong
     trust, clock = Trust(board, device), _NoClock()
     try:
-        packs.replace(packs.coming(board), trust_pack)
+        packs.store(board, packs.coming(board), trust_pack)
         _, found, _ = packs.load(trust, clock, pack.TRUST, packs.coming(board))
         if cases_pack is not None:
             trust.use(found)
-            packs.replace(packs.coming(board), cases_pack)
+            packs.store(board, packs.coming(board), cases_pack)
             packs.load(trust, clock, pack.CASES, packs.coming(board))
-            packs.replace(packs.coming(board), trust_pack)
+            packs.store(board, packs.coming(board), trust_pack)
         packs.adopt(trust, clock)
         if cases_pack is not None:
-            packs.replace(packs.coming(board), cases_pack)
+            packs.store(board, packs.coming(board), cases_pack)
             packs.adopt(trust, clock)
     except pack.PackError as error:
         packs.drop(board)

@@ -192,7 +192,9 @@ def _find_chains(log, log_id):
     current = None
     for name in _names(log.folder, 0x4000):
         try:
-            chain = volumes.Chain(log.folder + "/" + name, bytes.fromhex(name), log.clock)
+            chain = volumes.Chain(
+                log.folder + "/" + name, bytes.fromhex(name), log.clock, log.board
+            )
         except ValueError:
             continue
         if chain.log_id == log_id:
@@ -209,7 +211,7 @@ def _begin(log, owner, seq, known, reason, there=0):  # noqa: PLR0917
     """A new log that names the previous one, if there was any, of which `there` is still here."""
     log_id = log.board.entropy(8)
     folder = log.folder + "/" + log_id.hex()
-    log.chain = volumes.Chain(folder, log_id, log.clock)
+    log.chain = volumes.Chain(folder, log_id, log.clock, log.board)
     if make_folder(folder):
         try:
             if owner:
@@ -259,45 +261,19 @@ def open_visits(visits):
 
     from handheld import saving
 
-    for value in _records(visits.shift_file):
-        visits.in_shift, visits.gestor = True, value[1]
+    for data, _ in visits.shift_file.each():
+        try:
+            visits.in_shift, visits.gestor = True, cbor.decode(data)[1]
+        except (ValueError, TypeError):
+            pass
     for file in (visits.refused_file, visits.visit_file):
-        evidence, answers, attempts, first = _read(file)
-        if evidence and not _is_sealed(visits.log, first[1], first[2], evidence):
+        evidence, answers, attempts, first = saving.read(visits, file)
+        if evidence and not _is_sealed(visits.log, first[0], first[1], evidence):
             if evidence["ended"] == visit.REFUSED:
                 evidence["attempts"] = attempts
             if saving.seal(visits, evidence, answers) is None:
                 continue
         file.clear()
-
-
-def _records(file):
-    found = []
-    for data, _ in file.each():
-        try:
-            found.append(cbor.decode(data))
-        except (ValueError, TypeError):
-            pass
-    return found
-
-
-def _read(file):
-    """(evidence or None, answers, attempts, first record) of a visit's file."""
-    from ronda_protocol import reading
-
-    evidence, answers, attempts, first = None, {}, 1, None
-    for value in _records(file):
-        if value[0] == 0:
-            first, evidence, answers, attempts = value, None, {}, 1
-            try:
-                evidence = reading.decode_evidence(value[3])
-            except ValueError:
-                pass
-        elif len(value) == 4:
-            answers[value[2]] = value[3]
-        else:
-            attempts = value[1]
-    return evidence, answers, attempts, first
 
 
 def _is_sealed(log, log_id, since, evidence):

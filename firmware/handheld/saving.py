@@ -4,12 +4,17 @@ Loaded once `intents` has left the heap, and dropped as it is: a seal needs the 
 Decides nothing.
 """
 
+from struct import pack, unpack_from
+
+from micropython import const
 from ronda_protocol import cbor
 
 from handheld import forget
 
-_RETRY_MS = 60000
-_CLOSE_BLOCKS = 4  # of a full flash, for the seal: no answer goes there
+_RETRY_MS = const(60000)
+_CLOSE_BLOCKS = const(4)  # of a full flash, for the seal: no answer goes there
+FIRST, ANSWER, ATTEMPT = 0, 1, 2
+"""Kinds of records of a visit's file."""
 
 
 def _no(code):
@@ -41,25 +46,71 @@ def seal_refused(visits):
         visits.refused_file.clear()
 
 
-def write(file, value, fresh=True):
-    """Whether the record is durable."""
-    if fresh:
-        file.clear()
-    return file.append(cbor.encode(value))
+def _write(visits, file, kind, number, value):
+    """Whether a record of a visit's file is durable: u8 kind | u16 number | what vault made of
+    it. Of the first one the nonce of all stands between."""
+    from handheld import vault
+
+    at = vault.at(file.nonce, kind << 16 | number)
+    which = vault.ANSWERS if kind == ANSWER else vault.EVIDENCE
+    data = vault.lock(visits.board, which, b"", at, cbor.encode(value))
+    if kind == FIRST:
+        data = file.nonce + data
+    vault = None
+    forget("handheld.vault")
+    return file.append(pack(">BH", kind, number) + data)
 
 
-def _first(visits, fields):
-    """The first record of a visit's file; where the log stood tells later whether it is
+def _first(visits, file, fields):
+    """Whether the first record is durable; where the log stood tells later whether the visit is
     already sealed."""
     from ronda_protocol import visit
 
-    return [0, visits.log.log_id, visits.log.head, visit.encode_evidence(fields)]
+    value = [visits.log.log_id, visits.log.head, visit.encode_evidence(fields)]
+    file.nonce = visits.board.entropy(12)  # vault.NONCE
+    file.clear()
+    return _write(visits, file, FIRST, 0, value)
+
+
+def read(visits, file):
+    """(evidence or None, answers, attempts, [log id, head, evidence]) of a visit's file. What
+    cannot be read is passed over, as a damaged record is."""
+    from ronda_protocol import reading
+
+    from handheld import vault
+
+    evidence, answers, attempts, first = None, {}, 1, None
+    for data, _ in file.each():
+        if not data or len(data) < 3:
+            continue
+        kind, number = unpack_from(">BH", data)
+        begin = 3
+        if kind == FIRST:
+            begin += vault.NONCE
+            file.nonce = data[3:begin]
+        elif not file.nonce:
+            continue
+        at = vault.at(file.nonce, kind << 16 | number)
+        which = vault.ANSWERS if kind == ANSWER else vault.EVIDENCE
+        try:
+            value = cbor.decode(vault.unlock(visits.board, which, b"", at, data[begin:]) or b"")
+            if kind == FIRST:
+                first, evidence, answers, attempts = value, None, {}, 1
+                evidence = reading.decode_evidence(value[2])
+            elif kind == ANSWER:
+                answers[value[0]] = value[1]
+            elif kind == ATTEMPT:
+                attempts = number
+        except (ValueError, TypeError):
+            pass
+    return evidence, answers, attempts, first
 
 
 def start_shift(visits, gestor):
     """Begin a shift."""
     log = visits.log
-    if not write(visits.shift_file, [1, gestor, log.log_id, log.head]):
+    visits.shift_file.clear()
+    if not visits.shift_file.append(cbor.encode([1, gestor, log.log_id, log.head])):
         return _no("storage_full")
     visits.in_shift, visits.gestor = True, gestor
     log.event(7, [gestor])  # SHIFT_START
@@ -80,7 +131,7 @@ def end_shift(visits):
 def begin(visits, code, fields):
     """Open a visit."""
     seal_refused(visits)
-    if not write(visits.visit_file, _first(visits, fields)):
+    if not _first(visits, visits.visit_file, fields):
         return _no("storage_full")
     visits.fields, visits.answers, visits.records = fields, {}, 0
     visits.tried = None
@@ -91,11 +142,11 @@ def begin(visits, code, fields):
 
 def answer(visits, name, value):
     """Keep an answer."""
-    visits.records += 1  # no two records alike: see Records
+    visits.records += 1
     log = visits.log
     if log.full and not log.room(_CLOSE_BLOCKS):
         return _no("storage_full")
-    if not write(visits.visit_file, [1, visits.records, name, value], False):
+    if not _write(visits, visits.visit_file, ANSWER, visits.records, [name, value]):
         return _no("storage_full")
     visits.answers[name] = value
     return {"ok": True, "code": "answered"}
@@ -125,14 +176,14 @@ def attempt(visits, fields, answer):
         pending = None
     if pending:
         pending["attempts"] += 1
-        write(visits.refused_file, [1, pending["attempts"]], False)
+        _write(visits, visits.refused_file, ATTEMPT, pending["attempts"], None)
         return answer
     from ronda_protocol import visit
 
     fields["ended"], fields["opened"] = visit.REFUSED, visit.OPENED_REFUSED
     fields["attempts"] = 1
     # When the flash refuses, the attempt is still held here until it can be sealed.
-    write(visits.refused_file, _first(visits, fields))
+    _first(visits, visits.refused_file, fields)
     visits.refused, visits.refused_ms = fields, visits.clock.ms()
     return answer
 

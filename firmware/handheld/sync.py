@@ -336,7 +336,7 @@ class Sync:
         except MemoryError:
             return "memory"
         finally:
-            forget("handheld.inbox", "handheld.packs", "ronda_protocol.pack")
+            forget("handheld.inbox", "handheld.packs", "handheld.vault", "ronda_protocol.pack")
             forget("ronda_protocol.chunk", "ronda_protocol.bodies", "ronda_protocol.rounds")
             forget(*SIGNING)
 

@@ -3,8 +3,10 @@
 A frame is u16 length | its complement | bytes | CRC-32 of the bytes, started from the length; the
 complement keeps a flipped bit in a length from hiding what follows. One file a segment would waste
 a 4 KiB block each, so a volume holds up to 32 KiB of them; its name is its first seq.
-The open track and the open visit are kept as frames too (Records). Does not sign, and decides
-neither when a segment is sealed nor whether a receipt is genuine.
+The open track and the open visit are kept as frames too (Records). What lies behind the header of
+a visit or a correction is encrypted (vault); headers and tracks are not, so that a boot reads the
+chain without a key. Does not sign, and decides neither when a segment is sealed nor whether a
+receipt is genuine.
 """
 
 import os
@@ -12,6 +14,9 @@ from binascii import crc32
 from struct import pack, unpack_from
 
 from micropython import const
+from ronda_protocol import cbor
+
+from handheld import forget
 
 # Eight blocks of littlefs, which begins block n with one to four pointers back: a volume that is
 # as large as its blocks wastes none of them.
@@ -20,6 +25,8 @@ _INLINE = const(128)  # littlefs keeps a file of up to 128 bytes in its folder: 
 _GRACE_S = const(604800)  # 7 days
 _DAY_S = const(86400)
 _MARKS = const(7)
+
+_TRACK = b"\x82\x01"  # how part 1 begins
 
 ZERO = bytes(32)
 
@@ -108,6 +115,14 @@ def remove(path):
     return True
 
 
+def _behind(data):
+    """Where the parts of a segment begin; 0 for what is none."""
+    try:
+        return cbor.decode_first(data, 0, len(data), 4, 16)[1] if data else 0
+    except ValueError:
+        return 0
+
+
 class Records:
     """An append-only file of framed records, each durable when append() says so.
 
@@ -118,6 +133,7 @@ class Records:
     def __init__(self, path):
         self.path = path
         self._tail = path + ".tail"
+        self.nonce = None  # of encrypted records, by who encrypts them
 
     def append(self, *payloads):
         """Whether the records are durable: all of them, or none."""
@@ -172,8 +188,8 @@ class Records:
 class Chain:
     """The sealed segments of one log id; see Log for the current one."""
 
-    def __init__(self, folder, log_id, clock):
-        self._clock = clock
+    def __init__(self, folder, log_id, clock, board):
+        self._clock, self._board = clock, board
         self.folder = folder
         self.log_id = log_id
         self.head = self.released = self.number = 0
@@ -190,7 +206,7 @@ class Chain:
 
     def link(self, seq):
         """(header, chain hash) of a segment; None when it cannot be read."""
-        data = self.read(seq)
+        data = self._raw(seq)
         if data:
             from ronda_protocol import cose, segment
 
@@ -209,7 +225,25 @@ class Chain:
         return found and found[0]
 
     def read(self, seq):
-        """The sealed bytes of a segment; None when it is not there or its bytes are damaged."""
+        """The sealed bytes of a segment; None when it is not there or its bytes are damaged. What
+        a wipe has made unreadable for good is left out: its header still tells its hash."""
+        data = self._raw(seq)
+        at = _behind(data)
+        if not at or at == len(data) or data[at : at + 2] == _TRACK:
+            return data if at else None
+        return self._vault("show", seq, data, at)
+
+    def _vault(self, what, seq, data, at):
+        from handheld import vault
+
+        try:
+            return getattr(vault, what)(self._board, self.log_id + pack(">I", seq), data, at)
+        finally:
+            vault = None
+            forget("handheld.vault")
+
+    def _raw(self, seq):
+        """A segment as it lies on flash."""
         volume = 0
         for start in self.firsts:
             if start <= seq:
@@ -235,6 +269,9 @@ class Chain:
         """Make the next segment durable; OSError when the flash refuses: then scan()."""
         volume = 0 if self.fresh or not self.firsts else self.firsts[-1]
         seq = self.head + 1
+        at = _behind(sealed)
+        if sealed[at : at + 2] != _TRACK:
+            sealed = self._vault("hide", seq, sealed, at)
         n = len(sealed)
         fresh = not volume or size(self.path(volume)) + n + 8 > _VOLUME
         with open(self.path(seq if fresh else volume), "wb" if fresh else "ab") as f:
@@ -286,6 +323,12 @@ class Chain:
         if utc:
             self._expire(utc)
         return True
+
+    def is_over(self):
+        """Whether all of an older log has been grace for longer than that lasts."""
+        utc, marks = self._clock.utc(), self.marks
+        late = _GRACE_S + _DAY_S  # the last receipts of a day leave no mark
+        return utc and marks and self.released >= self.head and utc - marks[-1][1] > late
 
     def _expire(self, utc):
         for upto, at in self.marks:

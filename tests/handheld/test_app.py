@@ -4,7 +4,8 @@ import asyncio
 import gc
 import os
 
-from handheld import app, provision
+import always_loaded  # noqa: F401
+from handheld import app, packs, provision
 from handheld.signer import Signer
 from handheld_board import FakeBoard
 from ronda_protocol import cbor, chunk, cose, issuing, pack, reading, segment, track
@@ -223,8 +224,7 @@ async def test_a_pack_that_is_bad_is_refused_and_recorded():
         os.mkdir("/flash/packs")
         for name, data in (("trust", trust), ("cases", cases)):
             if data is not None:
-                with open("/flash/packs/" + name, "wb") as f:
-                    f.write(data)
+                packs.store(board, "/flash/packs/" + name, data)
         task = start(board)
         await board.sleep_ms(1000)
         await board.ask("shift_start", gestor="g1")

@@ -1,5 +1,6 @@
 """Corrections at the handheld: by the gestor of the visit, within the shift, and signed."""
 
+import always_loaded  # noqa: F401
 from ronda_protocol import correction, segment, track, visit
 from test_visits import Day, opened
 

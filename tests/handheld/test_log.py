@@ -2,6 +2,7 @@
 
 import os
 
+import always_loaded  # noqa: F401
 from handheld import log as log_module
 from handheld.log import Log
 from handheld_board import Blocks, FakeBoard, FakeClock, PowerCut, files
@@ -247,13 +248,19 @@ def test_nv_lost_goes_on_with_the_log_and_says_so():
     log.seal_visit(clock.stamp(), b"e")
     log.seal_track()  # its numbers are lower than the visit's
     log_id = log.log_id
-    board.nv.values = {}
+    secrets = board.nv.get("rest")
+    board.nv.values = {"rest": secrets}
     board.reboot()
     log, clock = start(board)
     assert log.log_id == log_id and log.number > 2
     check_saved(board, log)
     events = [e[3:] for e in reading.parse(log.read(log.head)).entries()]
     assert [track.RECOVERED, ["nv"]] in events
+    # With the secrets gone too the visit is unreadable, and what is chained to it is not.
+    board.nv.values = {}
+    board.reboot()
+    log, clock = start(board)
+    assert log.log_id == log_id and log.read(1) is None and log.read(2) and log.chain.hash_at(1)
 
 
 def test_a_flash_put_back_begins_a_new_log_that_names_the_old():

@@ -2,6 +2,7 @@
 
 import sys
 
+import always_loaded  # noqa: F401
 from handheld_board import FakeBoard
 from ronda_protocol import fence, reading, segment, track, visit
 from test_visits import DOOR, Day, Gnss

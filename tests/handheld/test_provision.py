@@ -22,7 +22,7 @@ class Draws:
         self.draws = list(draws)
 
     def __call__(self, n):
-        return self.draws.pop(0) if len(self.draws) > 1 else self.draws[0]
+        return (self.draws.pop(0) if len(self.draws) > 1 else self.draws[0])[:n]
 
 
 def bare(*draws):

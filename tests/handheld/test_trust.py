@@ -3,6 +3,7 @@
 import gc
 import os
 
+import always_loaded  # noqa: F401
 from handheld import packs
 from handheld.trust import Trust
 from handheld_board import FakeBoard, FakeClock, Signer
@@ -57,8 +58,7 @@ class Site:
         self.put("trust", self.trust_pack())
 
     def put(self, name, data):
-        with open("/flash/packs/" + name, "wb") as f:
-            f.write(data)
+        packs.store(self.board, "/flash/packs/" + name, data)
 
     def trust_pack(self, version=10, scope="site", keys=None, signer=None, root=None):
         keys = keys or [
@@ -326,6 +326,7 @@ def test_a_round_of_two_hundred_costs_no_heap():
     with open("/flash/packs/cases", "rb") as f:
         data = bytearray(f.read())
     data[-3000] ^= 1
-    site.put("cases", data)
+    with open("/flash/packs/cases", "wb") as f:
+        f.write(data)
     assert cases.get("caso-123") is None
-    assert load_error(site) in ("hash", "cases", "cbor-truncated", "cbor-utf8")
+    assert load_error(site) == "unreadable"

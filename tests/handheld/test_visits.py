@@ -3,8 +3,9 @@
 import hashlib
 import os
 
+import always_loaded  # noqa: F401
 from handheld import log as log_module
-from handheld import questionnaire
+from handheld import questionnaire, vault
 from handheld.cases import Cases
 from handheld.log import Log
 from handheld.visits import Visits
@@ -18,7 +19,7 @@ NORTH_10M = 905  # 1e-7 degrees of latitude in 10 m, rounded up
 EXPIRES = 1789473600 + 86400
 
 
-def cases(quality=visit.CONFIRMED, expires_at=EXPIRES):
+def cases(board, quality=visit.CONFIRMED, expires_at=EXPIRES):
     listed = []
     for i in range(3):
         place = [1, quality, 0, DOOR[0] + i * 90000, DOOR[1], 400]
@@ -34,9 +35,10 @@ def cases(quality=visit.CONFIRMED, expires_at=EXPIRES):
         )
     body = issuing.encode_cases("ronda-1", 1789473600, expires_at, listed)
     path = "%s/round-%d-%d" % (os.getenv("RONDA_TMP"), quality, expires_at)
+    nonce = bytes(12)
     with open(path, "wb") as f:
-        f.write(body)
-    return Cases(path, 0, len(body), hashlib.sha256(body).digest(), 17)
+        f.write(nonce + vault.pieces(board, nonce, 0, body))
+    return Cases(board, path, 0, len(body), hashlib.sha256(body).digest(), 17)
 
 
 class Gnss:
@@ -75,7 +77,13 @@ class Day:
         self.log = Log(self.board, self.clock)
         self.log.open()
         self.gnss = Gnss(self.clock)
-        self.visits = Visits(self.board, self.clock, self.gnss, self.log, packs or cases())
+        self.visits = Visits(
+            self.board,
+            self.clock,
+            self.gnss,
+            self.log,
+            packs if hasattr(packs, "get") else (packs or cases)(self.board),
+        )
         self.visits.open()
 
     def do(self, name, **args):
@@ -154,7 +162,7 @@ def test_an_honest_visit_from_check_in_to_close():
 
 
 def test_the_case_is_kept_small_and_whole():
-    few = cases()
+    few = cases(FakeBoard())
     assert few.ids() == ["caso-2", "caso-1", "caso-0"] and few.get("no") is None
     assert few.get("caso-1")["place"] == [1, visit.CONFIRMED, 0, DOOR[0] + 90000, DOOR[1], 400]
     assert few.get(7) is None and few.round_id == "ronda-1"
@@ -264,7 +272,7 @@ def test_frozen_fixes_prove_nothing():
 
 
 def test_a_geocoded_address_may_be_searched():
-    day = Day(packs=cases(visit.GEOCODED))
+    day = Day(packs=lambda board: cases(board, visit.GEOCODED))
     day.do("shift_start")
     day.gnss.stand(300)
     assert day.do("check_in", case_id="caso-0")["code"] == "opened_address"

@@ -2,6 +2,7 @@
 
 import os
 
+import always_loaded  # noqa: F401
 from handheld import log as log_module
 from handheld import volumes
 from handheld.log import Log
