@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from brokers import Mosquitto
 from crew import crew_of
 from history import Violation, check
 from lab import Bench, Suite
@@ -107,7 +108,11 @@ def _await_up(handheld: RealHandheld, heap: list[int]) -> None:
 
 def _flap(rounds: int, bench: Bench) -> dict[str, int]:
     """Reset all connections once a second; every device seals between two resets."""
-    with Rig(bench.folder / "rig", bench.history) as rig, _proxy(rig) as proxy:
+    with (
+        Mosquitto(bench.folder / "broker") as broker,
+        Rig(bench.folder / "rig", bench.history, broker=broker) as rig,
+        _proxy(rig) as proxy,
+    ):
         fleet = crew_of(_FLEET, bench.history, fixes=3, ack_s=5.0)
         crew = rig.man(fleet, rate=_FLEET / 2, through=proxy)
         rig.gateway.start()
@@ -140,4 +145,11 @@ def _flap(rounds: int, bench: Bench) -> dict[str, int]:
         }
 
 
-SUITE = Suite("D20", "10,000 reconnects of one handheld, 200 flapping", plan, run, limit_s=1500)
+SUITE = Suite(
+    "D20",
+    "10,000 reconnects of one handheld, 200 flapping",
+    plan,
+    run,
+    needs=("mosquitto",),
+    limit_s=1500,
+)
