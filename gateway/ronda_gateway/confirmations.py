@@ -43,13 +43,13 @@ def wait_s(first_s: int, attempts: int) -> int:
 
 
 def published(
-    connection: sa.Connection, events: Iterable[tuple[int, str]], now: int, first_s: int
+    connection: sa.Connection, events: Iterable[tuple[int, str, str]], now: int, first_s: int
 ) -> None:
-    """The broker has these (outbox id, event id) for the first time."""
-    table = schema.unconfirmed
+    """The broker has these (outbox id, event id, topic) for the first time."""
+    table, due = schema.unconfirmed, now + first_s
     rows = [
-        {"id": id, "event": event, "attempts": 1, "first_at": now, "due_at": now + first_s}
-        for id, event in events
+        {"id": id, "event": event, "topic": topic, "attempts": 1, "first_at": now, "due_at": due}
+        for id, event, topic in events
     ]
     if rows:
         connection.execute(table.insert(), rows)
@@ -70,8 +70,8 @@ def again(
         )
 
 
-def confirm(connection: sa.Connection, ids: Sequence[str], now: int) -> set[str]:
-    """Let events go that the consumer has; those that waited for it."""
+def confirm(connection: sa.Connection, ids: Sequence[str], now: int) -> dict[int, str]:
+    """Let events go that the consumer has; outbox id -> event id of those that waited for it."""
     table = schema.unconfirmed
     taken = table.delete().where(table.c.event.in_(ids)).returning(table.c.id, table.c.event)
     rows = connection.execute(taken).all()
@@ -80,7 +80,7 @@ def confirm(connection: sa.Connection, ids: Sequence[str], now: int) -> set[str]
             f"UPDATE outbox SET state = {SENT}, sent_at = ? WHERE id = ?",
             [(now, row.id) for row in rows],
         )
-    return {row.event for row in rows}
+    return {row.id: row.event for row in rows}
 
 
 def forget(connection: sa.Connection, id: int) -> None:
@@ -89,14 +89,17 @@ def forget(connection: sa.Connection, id: int) -> None:
     connection.execute(table.delete().where(table.c.id == id))
 
 
-def due(connection: sa.Connection, now: int, count: int, but: Iterable[int]) -> list[Due]:
-    """At most `count` events to publish again, those that wait longest first, none of `but`."""
+def due(
+    connection: sa.Connection, topic: str, now: int, count: int, but: Iterable[int] = ()
+) -> list[Due]:
+    """At most `count` events of a topic to publish again, those that wait longest first, none of
+    `but`."""
     table, outbox = schema.unconfirmed, schema.outbox
     without = list(but)
     query = (
         sa.select(table.c.id, outbox.c.topic, outbox.c.event, outbox.c.payload, table.c.attempts)
         .join(outbox, outbox.c.id == table.c.id)
-        .where(table.c.due_at <= now)
+        .where(table.c.topic == topic, table.c.due_at <= now)
         .order_by(table.c.due_at, table.c.id)
         .limit(count)
     )

@@ -36,8 +36,9 @@ class Confirmer:
     """One gateway's side of cmd/confirm.
 
     `early(event) -> bool` notes the confirmation of an event that the broker has not acknowledged
-    yet, and says whether there is one. Counters: commands, commands_refused, commands_dropped,
-    confirmed, confirm_early, confirm_repeated, confirm_unknown.
+    yet, and says whether there is one; `confirmed(outbox ids)` hears of the others. Counters:
+    commands, commands_refused, refused_<reason>, commands_dropped, confirmed, confirm_early,
+    confirm_repeated, confirm_unknown; unconfirmed and confirm_age_s as last looked at.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Confirmer:
         clock: Clock,
         *,
         early: Callable[[str], bool],
+        confirmed: Callable[[list[int]], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._feed = feed
         self._clock = clock
         self._early = early
+        self._confirmed = confirmed
         self._waiting: deque[tuple[bytes, bool]] = deque()
         needed = not settings.commands.unsigned
         has = needed or settings.trust_path.exists()
@@ -132,6 +135,7 @@ class Confirmer:
         that were told with it."""
         counted: Counter[str] = Counter()
         done: list[str] = []
+        rows: list[int] = []
         with self._store.write() as connection:
             if good and self._is_back():
                 confirmations.hasten(connection, now, self._settings.feed.confirm_s)
@@ -142,11 +146,13 @@ class Confirmer:
                     refused.append(why)
                     continue
                 found = confirmations.confirm(connection, command.ids, now)
-                done += found
-                others = [event for event in command.ids if event not in found]
+                rows += found
+                done += found.values()
+                others = [event for event in command.ids if event not in found.values()]
                 counted.update(self._otherwise(event, done) for event in others)
             fresh = self._fresh(refused, now)
             self._tell(connection, fresh, now)
+        self._confirmed(rows)
         counted["confirmed"] += len(done)
         self.counters.update(counted)
         self._recent.update(dict.fromkeys(done))

@@ -4,7 +4,7 @@ after its PUBACK, and where feed.confirm says so after the consumer's confirmati
 A row too large for the broker is set aside with an alert and never tried for ever. After a lost
 connection rows are sent again: the same event under the same id. Rows are published for the first
 time in their order; one that nobody confirms comes again later, oldest first, and takes at most
-half of the window, so that it holds nothing else up.
+half of the window, so that it holds nothing else up (`repeats.py`).
 """
 
 import random
@@ -23,6 +23,7 @@ from ronda_gateway.clock import Clock
 from ronda_gateway.confirmer import Confirmer
 from ronda_gateway.feed import ASIDE, DESTINATION, SENT, WAITING, Feed
 from ronda_gateway.link import Link
+from ronda_gateway.repeats import Repeats
 from ronda_gateway.settings import Settings
 from ronda_gateway.store import Store
 from ronda_gateway.transaction import Transaction
@@ -87,9 +88,17 @@ class Outbox:
         self._repeated_at = 0.0
         # Rows that the consumer confirmed before the broker acknowledged them.
         self._early: set[int] = set()
+        self._repeats = Repeats(store, settings.feed, clock)
         self._confirmer: Confirmer | None = None
         if settings.feed.confirm:
-            self._confirmer = Confirmer(settings, store, feed, clock, early=self._note_early)
+            self._confirmer = Confirmer(
+                settings,
+                store,
+                feed,
+                clock,
+                early=self._note_early,
+                confirmed=self._repeats.confirmed,
+            )
         self._counted: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self.link = Link(
@@ -208,6 +217,8 @@ class Outbox:
         ):
             self._mark()
         busy = self._confirmer is not None and self._confirmer.settle()
+        if busy:
+            self._repeated_at = 0.0  # room for more repeats
         if self._confirmer and self._confirmer.look():
             self._fresh = True
         if client is not None:
@@ -260,7 +271,8 @@ class Outbox:
                     [(now, event.id) for event in left],
                 )
             if self._confirmer:
-                waiting = [(e.id, e.event) for e in firsts if e.id not in self._early]
+                waiting = [(e.id, e.event, e.topic) for e in firsts if e.id not in self._early]
+                self._repeats.published({topic for _, _, topic in waiting})
                 confirmations.published(connection, waiting, now, first_s)
                 confirmations.again(connection, repeats, now, first_s)
         self._early -= {event.id for event in left}
@@ -286,10 +298,8 @@ class Outbox:
             room = min(room, 1 - len(self._in_flight))
         if room <= 0:
             return False
-        with self._store.read() as connection:
-            found = confirmations.due(connection, self._clock.now(), room, mine)
-        if len(found) < room:
-            self._repeated_at = now
+        found = self._repeats.due(room, mine)
+        self._repeated_at = now
         if not found:
             self._probe_repeats = 0
         for row in found:

@@ -258,12 +258,13 @@ unconfirmed = sa.Table(
     metadata,
     sa.Column("id", _ID, sa.ForeignKey("outbox.id"), primary_key=True, autoincrement=False),
     sa.Column("event", sa.String(160), nullable=False, index=True, comment="CloudEvents id"),
+    sa.Column("topic", sa.String(256), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, comment="PUBACKs so far"),
     sa.Column("first_at", sa.BigInteger, nullable=False),
     sa.Column("due_at", sa.BigInteger, nullable=False, comment="when it is published again"),
 )
 """Events that the broker has and the consumer has not confirmed; outbox state 3."""
-sa.Index("ix_unconfirmed_due", unconfirmed.c.due_at, unconfirmed.c.id)
+sa.Index("ix_unconfirmed_due", unconfirmed.c.topic, unconfirmed.c.due_at, unconfirmed.c.id)
 
 command_ids = sa.Table(
     "command_ids",

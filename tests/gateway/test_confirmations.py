@@ -11,9 +11,11 @@ from conftest import NOW, Bench
 from ronda_gateway import confirmations, schema
 from ronda_gateway.confirmer import Confirmer
 from ronda_gateway.feed import SENT, Feed
+from ronda_gateway.repeats import LEAST, Pace, Repeats
 from ronda_tools.feed_confirm import command
 
 FIRST_S = 60
+TOPIC = "ronda/lima/feed/site/alerts"
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def fill(bench: Bench, count: int = 5) -> list[str]:
         bench.store.insert(connection, schema.outbox, rows)
         table = schema.outbox
         found = connection.execute(sa.select(table.c.id, table.c.event).order_by(table.c.id)).all()
-        confirmations.published(connection, [(r.id, r.event) for r in found], NOW, FIRST_S)
+        confirmations.published(connection, [(r.id, r.event, TOPIC) for r in found], NOW, FIRST_S)
     return [row.event for row in found]
 
 
@@ -42,7 +44,7 @@ def confirmer(bench: Bench, early: Callable[[str], bool] = lambda _: False) -> C
 
 def due(bench: Bench, count: int = 100, but: list[int] | None = None) -> list[tuple[str, int]]:
     with bench.store.read() as connection:
-        found = confirmations.due(connection, bench.clock.now(), count, but or [])
+        found = confirmations.due(connection, TOPIC, bench.clock.now(), count, but or [])
     return [(row.event, row.attempts) for row in found]
 
 
@@ -222,3 +224,53 @@ def test_switched_off_it_waits_no_longer(confirming: Bench) -> None:
         assert confirmations.release(connection, NOW) == 0
     assert confirming.store.outbox_depth() == 0
     assert {row.sent_at for row in confirming.rows(schema.outbox)} == {NOW}
+
+
+def test_a_pace_grows_with_confirmations_and_shrinks_without() -> None:
+    pace = Pace(60, 50)
+    assert pace.room(0) == 8
+    for id in range(8):
+        pace.sent(id, 0)
+    assert pace.room(1) == 0
+    for id in range(8):
+        pace.confirmed(id)
+        pace.confirmed(id)
+    assert pace.room(1) == 16
+    for id in range(100):
+        pace.sent(id, 2)
+        pace.confirmed(id)
+    assert pace.room(2) == 50
+    # Late ones make place for others, in less room, down to the least.
+    for at in range(2, 700, 60):
+        for id in range(pace.room(at)):
+            pace.sent(at * 100 + id, at)
+        assert pace.room(at + 59) == 0
+    assert pace.room(10_000) == LEAST
+    assert Pace(60, 1).room(0) == 1
+
+
+def test_an_absent_consumers_events_are_not_before_anothers(confirming: Bench) -> None:
+    """A thousand that nobody confirms, and one of another portfolio behind them."""
+    feed = Feed(confirming.settings.topic_root)
+    confirming.clock.unix = NOW
+    with confirming.store.write() as connection:
+        rows = [feed.alert(f"alert/x/{n}", "desk-01", NOW, {}) for n in range(1001)]
+        confirming.store.insert(connection, schema.outbox, rows)
+        table = schema.outbox
+        found = connection.execute(sa.select(table.c.id, table.c.event).order_by(table.c.id)).all()
+        waiting = [(r.id, r.event, "a" if r.id < found[-1].id else "b") for r in found]
+        confirmations.published(connection, waiting, NOW, FIRST_S)
+    repeats = Repeats(confirming.store, confirming.settings.feed, confirming.clock)
+    assert repeats.due(50, []) == []
+    confirming.clock.unix += FIRST_S
+    first = repeats.due(50, [])
+    assert [row.id for row in first] == [r.id for r in found[:8]] + [found[-1].id]
+    # All of them are on their way: no more of these, until some are confirmed.
+    assert repeats.due(50, [row.id for row in first]) == []
+    repeats.confirmed([row.id for row in first[:3]])
+    again = repeats.due(50, [row.id for row in first])
+    assert [row.id for row in again] == [r.id for r in found[8:14]]
+    # With little room the topics take turns.
+    fresh = Repeats(confirming.store, confirming.settings.feed, confirming.clock)
+    turns = [fresh.due(1, [])[0].id for _ in range(2)]
+    assert sorted(turns) == sorted([found[0].id, found[-1].id])

@@ -20,6 +20,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("event", sa.String(length=160), nullable=False, comment="CloudEvents id"),
+        sa.Column("topic", sa.String(length=256), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False, comment="PUBACKs so far"),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False, comment="when it is published again"),
@@ -27,7 +28,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_unconfirmed_event"), "unconfirmed", ["event"], unique=False)
-    op.create_index("ix_unconfirmed_due", "unconfirmed", ["due_at", "id"], unique=False)
+    op.create_index("ix_unconfirmed_due", "unconfirmed", ["topic", "due_at", "id"], unique=False)
     op.create_table(
         "command_ids",
         sa.Column("kid", sa.String(length=16), nullable=False),
