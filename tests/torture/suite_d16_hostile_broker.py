@@ -83,7 +83,7 @@ class _Victim:
             handheld.grant(0)
         wanted = _DEEP if deep else 1
         until = time.monotonic() + _WAIT_S
-        while broker.hostile < before + wanted or not self._ended():
+        while self._ends() < wanted + 1:  # the honest link's, and those of the hostile ones
             handheld.hears(0.02, "link")
             assert time.monotonic() < until, f"{script}: {broker.hostile - before} connections"
         broker.script = ""
@@ -95,6 +95,10 @@ class _Victim:
         self._cycles += 1
         if broker.trouble:
             raise broker.trouble
+
+    def _ends(self) -> int:
+        """How many links have ended."""
+        return len([f for f in self._handheld.told if f["t"] == "link" and not f["up"]])
 
     def _ended(self) -> bool:
         """Whether the newest thing told of the link is its end."""
