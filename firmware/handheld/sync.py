@@ -383,10 +383,10 @@ class Sync:
             self._backoff = _BACKOFF_MS
         elif upto and chain.hash_at(upto) not in (None, found.head):
             return "chain"
-        self._accept(lane, found)
+        self._accept(lane, found, sign1.kid)
         return None
 
-    def _accept(self, lane, found):
+    def _accept(self, lane, found, kid):
         board, now = self.board, self.board.link_ms()
         self.receipts += 1
         age = _FRESH_MS
@@ -397,8 +397,9 @@ class Sync:
         lane.keep(found)
         lane.forget_released()
         # A receipt may have waited in the broker for days: its time counts only if it answers
-        # something that did not exist a minute ago.
-        if age < _FRESH_MS:
+        # something that did not exist a minute ago. And not where its own key is not valid: with
+        # such a time no other receipt could be verified.
+        if age < _FRESH_MS and self.trust.key(kid, _GATEWAY, found.now):
             event = self.clock.on_gateway(found.now, age // 1000 + 1)
             if event:
                 self.log.event(*event)

@@ -41,7 +41,7 @@ def sources(folder: Path) -> dict[str, list[bytes]]:
     for path in sorted(folder.glob("*.log")) if folder.is_dir() else ():
         lines = path.read_bytes().splitlines(keepends=True)
         found[path.stem] = [line for line in lines if not line.startswith(b"#")]
-    for name, seed in (("walk", 1), ("week roll-over", 2)):
+    for name, seed in (("walk", 1), ("2038", 2)):
         # 2038-01-19 03:14:08 UTC is where 32 bits of unix seconds end.
         walk = Walk(MIRAFLORES["parque"], 1789477200 if seed == 1 else 2147483400, seed)
         walk.stand(60)

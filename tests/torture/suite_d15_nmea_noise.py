@@ -80,6 +80,8 @@ def _in_step(number: int, said: noise_nmea.Said, sentences: int, frames: int) ->
     missed = abs(said.frames - frames)
     if right < said.untouched:
         raise ValueError("the oracle itself lost a sentence")
+    if missed > 3 + said.frames // 10:
+        raise Violation("I8", f"{said.frames} frames, {frames} passed over", f"D15:line:{number}")
     if sentences < right - 2 * missed or (not missed and sentences != right):
         text = f"{right} sentences with a right checksum, {sentences} read"
         raise Violation("I8", text, f"D15:line:{number}")

@@ -20,6 +20,7 @@ from gateway_here import GatewayHere
 from history import FinalState, check
 from lab import Bench, Suite, Violation, batches, points
 from ronda_gateway import schema
+from ronda_gateway.packs import TRUST_YEARS
 from ronda_protocol import reading, track
 
 NOW = 1789477200
@@ -30,6 +31,7 @@ _SIZES += [3652 * 86400, 1024 * _WEEK]
 _DATES = [2**31 - 30, 2**31 + 5, 946684800, 936835200 - 60, FLOOR - 2, FLOOR + 10, 2145916800]
 GNSS, GATEWAY, RTC = 1, 2, 3
 _JUMPS = 10
+_KEY_FROM, _KEY_TO = NOW - 86400, NOW + TRUST_YEARS * 365 * 86400
 _GPS_EPOCH = 315964800
 """1980-01-06. NMEA tells years by two digits: before it, 2080 and later are meant."""
 
@@ -192,6 +194,8 @@ class Life:
             here = carried and abs(stamp[2] - before[2] - (stamp[1] - before[1]) // 1000) <= 1
             if late > stamp[4] + 1 and not here:
                 self._wrong(f"the gateway says {gateway}, the stamp is {stamp}")
+            if not _KEY_FROM <= stamp[2] <= _KEY_TO:
+                self._wrong(f"{stamp}: the gateway's key is not valid then, and no other receipt")
             self.counts["stamps by the gateway"] += 1
         elif carried and before[3] == stamp[3]:
             if abs(stamp[2] - before[2] - (stamp[1] - before[1]) // 1000) > 1:
