@@ -317,6 +317,30 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
             "lost meanwhile",
         ),
     ),
+    "store_failed": (
+        "alarm",
+        (
+            "la base de datos no puede guardar nada ({why}): no se acusa ni se recibe nada, y los "
+            "equipos conservan lo suyo",
+            "the database can store nothing ({why}): nothing is acknowledged or receipted, and "
+            "the handhelds keep what they have",
+        ),
+        (
+            "haga sitio en el disco, o revise disco y permisos; la pasarela sigue sola",
+            "make room on the disk, or check disk and permissions; the gateway goes on by itself",
+        ),
+    ),
+    "store_recovered": (
+        "warning",
+        (
+            "la base de datos estuvo {seconds} s sin poder guardar ({why}); ya guarda otra vez",
+            "the database could store nothing for {seconds} s ({why}); it stores again",
+        ),
+        (
+            "vea por qué se llenó o falló el disco; si falló, haga `ronda gateway audit`",
+            "see why the disk was full or failed; if it failed, run `ronda gateway audit`",
+        ),
+    ),
     "internal": (
         "alarm",
         (

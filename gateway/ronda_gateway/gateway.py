@@ -23,6 +23,7 @@ from ronda_gateway.recorder import Recorder
 from ronda_gateway.resend import Resends
 from ronda_gateway.settings import Settings
 from ronda_gateway.store import Store, open_store
+from ronda_gateway.trouble import StoreTrouble
 from ronda_gateway.wording import SetupError
 
 _log = structlog.get_logger("ronda.gateway")
@@ -101,6 +102,7 @@ class Gateway:
             on_broker,
             committed=self._outbox.notify,
             downlinks=Downlinks(store, signer, self._clock, feed, resends=resends),
+            trouble=StoreTrouble(store, feed, self._clock, self._outbox.link),
         )
         self._ended.clear()
         self._outbox.start()

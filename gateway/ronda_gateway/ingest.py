@@ -21,6 +21,7 @@ from ronda_gateway.link import Link
 from ronda_gateway.pipeline import Message
 from ronda_gateway.recorder import Downlink, Recorder, StoreDown
 from ronda_gateway.settings import Settings
+from ronda_gateway.trouble import StoreTrouble
 
 _log = structlog.get_logger("ronda.gateway")
 
@@ -39,7 +40,7 @@ class _Arrived:
 
 
 class Ingest:
-    """Owns the connection to the handhelds' broker and the one thread that writes segments."""
+    """Owns the connections to the handhelds' broker and the one thread that writes segments."""
 
     def __init__(
         self,
@@ -50,12 +51,14 @@ class Ingest:
         *,
         committed: Callable[[], None],
         downlinks: Downlinks,
+        trouble: StoreTrouble,
     ) -> None:
         self._settings = settings
         self._recorder = recorder
         self._clock = clock
         self._committed = committed
         self._downlinks = downlinks
+        self._trouble = trouble
         self._up = f"{settings.topic_root}/up/"
         self._state = f"{settings.topic_root}/state/"
         self._queue: queue.Queue[_Arrived] = queue.Queue(settings.ingest.queue)
@@ -72,13 +75,26 @@ class Ingest:
             keep_session=True,
             credentials=credentials,
             prepare=self._prepare,
-            up=self._subscribe,
+            up=self._take_segments,
+        )
+        # States on a connection of their own whose session begins anew each time: iotcore sends
+        # what is retained to a new session only, and drops a client whose PUBACKs overtake those
+        # of segments that wait for their commit.
+        self._states = Link(
+            settings.broker.host,
+            settings.broker.port,
+            f"{settings.client_id}-state",
+            keepalive_s=settings.broker.keepalive_s,
+            credentials=credentials,
+            prepare=self._prepare,
+            up=self._take_states,
         )
 
     def start(self) -> None:
         """Begin to read and to write; returns at once."""
         self._worker.start()
         self.link.start()
+        self._states.start()
 
     def stop(self) -> None:
         """Stop reading, finish the group in hand, disconnect. What is queued was never acked."""
@@ -86,6 +102,7 @@ class Ingest:
         if self._worker.is_alive():
             self._worker.join()
         self.link.stop()
+        self._states.stop()
 
     def idle(self) -> bool:
         """Whether nothing waits and no group is being written."""
@@ -99,10 +116,11 @@ class Ingest:
     def _prepare(self, client: mqtt.Client) -> None:
         client.on_message = self._on_message
 
-    def _subscribe(self, client: mqtt.Client) -> None:
-        # States at QoS 0: they are not acknowledged, and iotcore drops a client whose PUBACKs
-        # overtake those of segments that wait for their commit.
-        client.subscribe([(f"{self._up}+", 1), (f"{self._state}+", 0)])
+    def _take_segments(self, client: mqtt.Client) -> None:
+        client.subscribe(f"{self._up}+", 1)
+
+    def _take_states(self, client: mqtt.Client) -> None:
+        client.subscribe(f"{self._state}+", 0)
 
     def _on_message(self, client: mqtt.Client, _data: Any, packet: mqtt.MQTTMessage) -> None:
         try:
@@ -164,9 +182,11 @@ class Ingest:
             except StoreDown as error:
                 pause = round(wait * random.uniform(0.5, 1.0), 2)
                 _log.error("commit_failed", messages=len(group), why=str(error), wait=pause)
+                self._trouble.failed(str(error))
                 wait = min(wait * 2, _LONGEST_RETRY_S)
                 if self._stopping.wait(pause):
                     return
+        self._trouble.over()
         self._committed()
         for arrived in group:
             if arrived.qos:
@@ -204,3 +224,4 @@ class Ingest:
                 self._committed()
         except StoreDown as error:
             _log.error("commit_failed", messages=0, why=str(error), wait=_NOTICE_S)
+            self._trouble.failed(str(error))
