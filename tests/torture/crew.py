@@ -62,7 +62,7 @@ class Handheld:
         self.kept: dict[int, bytes] = {}
         self.chains: dict[int, bytes] = {}
         self.released = self.oldest = 0
-        self.evicted = 0
+        self.gone: set[int] = set()
         self.published = self.receipts = self.links = self.resends = 0
         self.refused: dict[str, int] = {}
         self.asked: deque[bytes] = deque(maxlen=16)
@@ -121,10 +121,14 @@ class Handheld:
         self.released = upto
         while upto - self.oldest > self.grace:
             self.oldest += 1
-            if self.kept.pop(self.oldest, None) is not None:
-                self.chains.pop(self.oldest, None)
-                self.evicted += 1
-                self.history.did("delete", self.key(self.oldest))
+            self.evict(self.oldest)
+
+    def evict(self, seq: int) -> None:
+        """Give up a released segment: its grace is over."""
+        if self.kept.pop(seq, None) is not None:
+            self.chains.pop(seq, None)
+            self.gone.add(seq)
+            self.history.did("delete", self.key(seq))
 
     # ---- the link ----------------------------------------------------------------------------
 

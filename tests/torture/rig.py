@@ -122,9 +122,9 @@ class GatewayProcess:
                     raise TimeoutError(f"the gateway did not say it: {self.lines[-1:]}")
                 self._news.wait(min(left, 0.5))
 
-    def ready(self, timeout_s: float = _UP_S, links: int = 2) -> float:
-        """Wait until it is connected (both to the handhelds' and the feed's broker); the seconds
-        that it took from the start of the process."""
+    def ready(self, timeout_s: float = _UP_S, links: int = 3) -> float:
+        """Wait until it is connected (to the handhelds' broker for segments and for states, and to
+        the feed's); the seconds that it took from the start of the process."""
         when = self.wait_line(
             lambda line: line["event"] == "broker_connected", timeout_s, count=links
         )
