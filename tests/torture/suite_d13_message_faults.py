@@ -2,8 +2,9 @@
 
 A crew of devices (or the gateway, or its feed) has its connection through the proxy, to a real
 mosquitto and a real gateway process. While the faults last nothing is demanded but that nothing
-wrong is accepted; when they end everything sealed has to arrive, once. `bits` feeds a segment of
-about 1 KiB to the gateway 8,192 times and more, each time with another bit turned over.
+wrong is accepted; when they end everything sealed has to arrive, once. `vm` has a real handheld in
+the crew's place, and spoils every kind of packet. `bits` feeds a segment of about 1 KiB to the
+gateway 8,192 times and more, each time with another bit turned over.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 
 from brokers import Mosquitto
 from crew import Handheld, crew_of
@@ -20,15 +22,18 @@ from desk_device import DeskDevice
 from history import Violation, check
 from lab import Bench, Suite, batches, points
 from mqtt_peer import Peer
-from proxy import DOWN, UP, Faults, Proxy, flipped
+from proxy import ANY, DOWN, UP, Faults, Proxy, flipped
+from real_handheld import RealHandheld, Walk
 from rig import Rig
 from ronda_gateway import pipeline
+from vm_books import balance, recorded, state_of
 
 _DEVICES, _RATE = 30, 150.0
 _SEGMENTS = 5000
 _HEAL_S = 180.0
 _BATCH = 64  # flipped messages under way
 _KIB = 1024
+_VM_SPEED = 100
 
 _MIXED = Faults(
     drop=0.02, repeat=0.05, reorder=0.05, flip=0.02, smash=0.005, lose=0.005, truncate=0.005,
@@ -58,14 +63,16 @@ _KINDS = {
 def plan(size: str) -> list[str]:
     if size == "full":
         bits = batches("D13:bits", 8192, 2048)
-        return bits + [f"D13:{kind}:{_SEGMENTS}" for kind in _KINDS]
-    return ["D13:bits:0-511", "D13:mixed:300", "D13:gateway-mixed:200"]
+        return bits + [f"D13:{kind}:{_SEGMENTS}" for kind in _KINDS] + ["D13:vm:300"]
+    return ["D13:bits:0-511", "D13:mixed:300", "D13:gateway-mixed:200", "D13:vm:20"]
 
 
 def run(case: str, bench: Bench) -> dict[str, int]:
     kind = case.split(":")[1]
     if kind == "bits":
         return _Bits(case, bench).run()
+    if kind == "vm":
+        return _real(int(case.split(":")[2]), bench)
     return _spoilt(kind, int(case.split(":")[2]), bench)
 
 
@@ -97,6 +104,48 @@ def _spoilt(kind: str, segments: int, bench: Bench) -> dict[str, int]:
         operation.ok(took=time.monotonic() - healed, limit=_HEAL_S)
         return _judge(bench, rig, proxy, kind) | {
             "max seconds to heal": round(time.monotonic() - healed)
+        }
+
+
+def _real(segments: int, bench: Bench) -> dict[str, int]:
+    """A real handheld's day with everything spoilt, its CONNECT and SUBACK too."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Mosquitto(bench.folder / "broker"))
+        proxy = stack.enter_context(Proxy(lambda: (broker.host, broker.port), seed=bench.case))
+        rig = stack.enter_context(Rig(bench.folder / "rig", bench.history, broker=broker))
+        handheld = stack.enter_context(RealHandheld(bench.folder / "vm", "vm-01", speed=_VM_SPEED))
+        handheld.provision(rig.site, (proxy.host, proxy.port))
+        rig.man([])
+        rig.gateway.start()
+        rig.gateway.ready()
+        walk = Walk()
+        handheld.boot()
+        proxy.become(replace(_MIXED, kinds=ANY))
+        for number in range(segments):
+            for _ in range(16):
+                handheld.grant(1000, walk.second())
+            handheld.ask("sync")
+            handheld.hears(0.05)
+            if number % 50 == 49:
+                handheld.kill()
+                handheld.boot()
+        proxy.heal()
+        healed = time.monotonic()
+        operation = bench.history.invoke("recover", "vm")
+        assert handheld.drain(_HEAL_S), f"{handheld.unsent()} segments have no receipt"
+        operation.ok(took=time.monotonic() - healed, limit=_HEAL_S)
+        report = handheld.off()
+        rig.settle()
+        balance(rig, handheld, recorded(bench.history, handheld))
+        check(bench.history, state_of(rig, [handheld]), must=("I1", "I2", "I3", "I4", "I5"))
+        assert proxy.counts, "the proxy did nothing"
+        return {
+            "segments": report["head"],
+            "messages": proxy.messages,
+            "faults": sum(proxy.counts.values()),
+            "reconnects": proxy.connections - 1,
+            "rejected with a reason": sum(_rejected(rig).values()),
+            "max live heap, bytes": report["heap"]["peak"],
         }
 
 
