@@ -198,6 +198,8 @@ class App:
             await board.sleep_ms(1000)
             self.clock.ms()
             self.visits.tick()
+            if self.log.broken:
+                self._end("log")
             if board.wdt:
                 board.wdt.feed()
             since += 1
@@ -240,6 +242,7 @@ class App:
         intents = self.board.intents
         while True:
             name, args = await intents.next()
+            head = self.log.head
             try:
                 if name == "finish":
                     result = await self._finish()
@@ -249,6 +252,8 @@ class App:
                 else:
                     result = await self.visits.intent(name, args)
             except Exception as error:
+                if self.log.head != head:  # it was sealed, and not all of what follows was done
+                    self._end("intents")
                 intents.answer({"ok": False, "code": "failed", "why": type(error).__name__})
                 raise
             if name == "shift_start" and result["ok"]:

@@ -72,6 +72,7 @@ class Log:
         )  # or each boot on a full flash took more of it
         self.number = 0
         self.dropped = self.nv_failures = 0
+        self.broken = False  # a seal was interrupted by want of heap: only a boot knows how far
         self.full = False
         self.counts = {}
         for name in track.NAMES.values():
@@ -142,7 +143,7 @@ class Log:
 
     def _add(self, entry, last=False):
         stamp = self.base
-        if self._free < _TRACK_BLOCKS and not last:
+        if self.broken or self._free < _TRACK_BLOCKS and not last:
             self.dropped += 1
             return None
         if self.open_count >= _MAX_ENTRIES or (stamp and stamp[0] != self.clock.stamp()[0]):
@@ -226,6 +227,8 @@ class Log:
 
     def seal_track(self):
         """Seal the open track; its seq, or None when there is none or the flash refuses."""
+        if self.broken:
+            return None
         stamp, _, _, part, _ = self.load()
         seq = None
         if part:
@@ -241,6 +244,7 @@ class Log:
         self._records.clear()
         self.base = None
         self.open_count = self._fixes = self._retry = 0
+        self.broken = False
         self.room()
         return seq
 
@@ -257,6 +261,8 @@ class Log:
 
     def seal_alone(self, stamp, body, parts):
         """Seal a visit or a correction, an entry of its own; as seal_visit."""
+        if self.broken:
+            return None
         number = self.number + 1
         stamp = stamp[:1] + [max(stamp[1], self._last_ms)] + stamp[2:]
         hashes = {}
@@ -264,6 +270,7 @@ class Log:
         if seq is None:
             return None
         self.number, self._last_ms = number, stamp[1]
+        self.broken = False
         kind = body + 2  # VISIT, CORRECTION
         self._saved(kind, number, track.entry_digest([kind, number, hashes]))
         self.room()
@@ -273,6 +280,7 @@ class Log:
         chain = self.chain
         sealed, digest = self._signed(stamp, numbers, body, parts, hashes)
         forget(*SIGNING)
+        self.broken = True
         try:
             chain.append(sealed, digest)
         except OSError:
@@ -280,6 +288,7 @@ class Log:
 
             recovery.scan(chain, chain.head, chain.head_hash)
             if chain.head_hash != digest:
+                self.broken = False
                 self._full()
                 return None
         number = max(self.number, numbers[-2] + numbers[-1] - 1)

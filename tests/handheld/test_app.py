@@ -343,6 +343,32 @@ async def test_an_intent_that_fails_is_answered():
     await board.over(task)
 
 
+async def test_a_seal_without_heap_ends_the_run():
+    """What is sealed and what is not then only a boot can tell: no retry, no second visit."""
+    board = AppBoard()
+    parts = app.App(board)
+    append = parts.log.chain.append
+
+    def fails(sealed, digest):
+        append(sealed, digest)
+        raise MemoryError
+
+    parts.log.chain.append = fails
+    board.intents.todo.append(("sync", {}))
+    try:
+        await parts._intents()
+        raise AssertionError("it went on")
+    except MemoryError:
+        pass
+    parts.log.chain.append = append
+    assert parts.over.is_set() and parts.ended == "intents"
+    assert board.intents.answers[-1]["code"] == "failed"
+    assert parts.log.broken and parts.log.battery(3900, 80, 1) is None
+    assert (
+        parts.log.seal_track() is None and parts.log.seal_visit([1, 1, None, 0, 0], b"x") is None
+    )
+
+
 async def test_an_uncaught_error_ends_the_run_of_a_real_board():
     board = AppBoard()
     board.ident.profile = "release"
