@@ -201,7 +201,7 @@ class Ingest:
                 self._recorder.counters["receipts_unsent"] += 1
                 continue
             topic = f"{self._settings.topic_root}/down/{receipt.device}"
-            sent = client.publish(topic, receipt.payload, qos=1)
+            sent = self.link.publish(client, topic, receipt.payload)
             if sent.rc != mqtt.MQTT_ERR_SUCCESS:
                 self._recorder.counters["receipts_unsent"] += 1
 

@@ -1,12 +1,15 @@
 """One MQTT connection kept up: a fresh paho client a connection, jittered back-off between.
 
 A fresh client a time, so that a late acknowledgement can never hit a packet id of the next
-connection. What is subscribed and published is the caller's.
+connection. A PUBACK that does not come ends the connection: MQTT 3.1.1 lets nobody repeat a
+message but on a new one (§4.4). What is subscribed and published is the caller's.
 """
 
 import random
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +25,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 15.0
 _CONNECT_S = 5.0
 _CONNACK_S = 10.0
+_PUBACK_S = 30.0
 
 
 class Link:
@@ -56,6 +60,7 @@ class Link:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"link-{client_id}", daemon=True)
         self.client: mqtt.Client | None = None
+        self._awaited: deque[tuple[mqtt.Client, float, mqtt.MQTTMessageInfo]] = deque()
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -66,6 +71,24 @@ class Link:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def publish(self, client: mqtt.Client, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
+        """Publish at QoS 1. Without a PUBACK within 30 s the connection ends, and what was not
+        acknowledged is the caller's to publish again."""
+        sent = client.publish(topic, payload, qos=1)
+        if sent.rc == mqtt.MQTT_ERR_SUCCESS:
+            self._awaited.append((client, time.monotonic(), sent))
+        return sent
+
+    def _late(self, client: mqtt.Client) -> bool:
+        """Whether the oldest message without a PUBACK has waited too long."""
+        awaited = self._awaited
+        while awaited:
+            on, at, sent = awaited[0]
+            if on is client and not sent.is_published():
+                return time.monotonic() - at >= _PUBACK_S
+            awaited.popleft()
+        return False
 
     def _run(self) -> None:
         wait = _FIRST_WAIT_S
@@ -94,6 +117,9 @@ class Link:
             self.client = connection.client
             while not self._stopping.is_set():
                 if connection.ended.wait(0.1):
+                    break
+                if self._late(connection.client):
+                    connection.why = "no PUBACK"
                     break
         finally:
             self.client = None

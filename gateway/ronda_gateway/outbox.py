@@ -338,7 +338,8 @@ class Outbox:
         if size > self._settings.max_bytes:
             self._set_aside(event, f"{size} B > feed.max_bytes")
         else:
-            self._in_flight[client.publish(event.topic, event.payload, qos=1).mid] = event
+            sent = self.link.publish(client, event.topic, event.payload)
+            self._in_flight[sent.mid] = event
 
     def _next(self, count: int) -> list[_Event]:
         table = schema.outbox
