@@ -64,7 +64,7 @@ class Group:
             self._stripped(accepted, message)
         elif accepted.device.state == fleet.REVOKED:
             self._set_apart(accepted, message, pipeline.REVOKED, receipt.HELD)
-        elif placed.kind == "fork" or self._continues_fork(placed, accepted):
+        elif placed.kind == "fork" or self._continues_fork(state, placed, accepted):
             self._set_apart(accepted, message, pipeline.FORK, receipt.QUARANTINED)
             if placed.kind == "fork":
                 self._contents.changes.forked(state, accepted.seq, at)
@@ -94,8 +94,11 @@ class Group:
         self._apart.quarantine(self._work, device.id, message, reason, detail, signed=accepted)
         alert(self._work, "parts_withheld", accepted, at, parts=names)
 
-    def _continues_fork(self, placed: chain.Placed, accepted: Accepted) -> bool:
-        return placed.link == chain.BROKEN and self._apart.is_fork_branch(
+    def _continues_fork(self, state: LogState, placed: chain.Placed, accepted: Accepted) -> bool:
+        """Whether it follows what was set apart, be there only a gap yet in the other branch."""
+        if state.forked_from is None or placed.link == chain.LINKED:
+            return False
+        return self._apart.is_fork_branch(
             self._work, accepted.device.id, accepted.log_id, accepted.seq, accepted.prev
         )
 

@@ -244,6 +244,22 @@ def test_a_fork_is_quarantined_and_so_is_its_branch(bench: Bench) -> None:
     assert said.upto == 3 and bench.alerts() == ["fork", "fork"]
 
 
+def test_a_fork_that_runs_ahead_takes_no_place_in_the_chain(bench: Bench) -> None:
+    """The clone is two segments ahead of the original, which goes on later."""
+    device = bench.device()
+    bench.send(device.id, device.seal_track())
+    twin = device.clone()
+    mine = [device.seal_visit(), device.seal_track(), device.seal_track(), device.seal_visit()]
+    theirs = [twin.seal_visit(outcome="ausente"), twin.seal_track(), twin.seal_visit()]
+    bench.send(device.id, mine[0])
+    for raw in theirs:
+        bench.send(device.id, raw)
+    (said,) = bench.receipts(bench.send(device.id, *mine[1:]))
+    assert said.upto == 5 and said.head == head(mine[-1])
+    assert [row.raw for row in bench.rows(schema.quarantine)] == theirs
+    assert [row.link for row in bench.rows(schema.segments)] == ["linked"] * 5
+
+
 def test_a_new_log_is_an_alarm_and_names_what_is_missing(bench: Bench) -> None:
     device = bench.device()
     day = device.day(2)
