@@ -118,7 +118,7 @@ class DeskDevice:
             "place": place,
             "check_in": self.stamp(),
             "check_in_fixes": visit.pack_window(window, self.ms),
-            "check_in_verdict": fence.verdict(place[2:], visit.fence_fixes(window)),
+            "check_in_verdict": fence.verdict(place[2:], fence.of_entries(window)),
             "opened": visit.OPENED_INSIDE,
             "close": self.stamp(),
             "law": [visit.NOT_EVALUATED],

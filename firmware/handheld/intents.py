@@ -235,14 +235,14 @@ def window(visits):
 
 def judged(visits, stay, fixes):
     """The fence verdict of fix entries at the place of a stay."""
-    return stay.plane.verdict(visit.fence_fixes(fixes), visits.board.ident.uere_dm)
+    return stay.plane.verdict(fence.of_entries(fixes), visits.board.ident.uere_dm)
 
 
 def way(stay, verdict, fixes):
     """Fields of an answer to one who is outside: metres to the edge, where the centre is."""
     if verdict[0] != fence.OUTSIDE:
         return {}
-    last = [fix for fix in visit.fence_fixes(fixes) if not fix[3] & fence.DISQUALIFYING][-1]
+    last = [fix for fix in fence.of_entries(fixes) if not fix[3] & fence.DISQUALIFYING][-1]
     north, east = fence.offset_dm(stay.plane.center, last[0], last[1])
     direction = fence.compass8(-north, -east)
     return {"metres": -(-verdict[1] // 10), "direction": direction}

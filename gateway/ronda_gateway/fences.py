@@ -51,7 +51,7 @@ class Fences:
         self, name: str, stamp: list[Any], window: list[Any], theirs: list[Any]
     ) -> dict[str, Any]:
         fixes = self.fixes[name] = reading.unpack_window(window, stamp[1])
-        seen = visit.fence_fixes(fixes)
+        seen = fence.of_entries(fixes)
         told: dict[str, Any] = {
             "handheld": fence.VERDICT_NAMES[theirs[0]],
             "gateway": fence.VERDICT_NAMES[fence.UNCERTAIN],

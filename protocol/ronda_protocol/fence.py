@@ -6,11 +6,13 @@ and reads no clock.
 """
 
 from ronda_protocol.bounds import WireError, is_latlon, is_list, is_uint
-from ronda_protocol.track import DISQUALIFYING
+from ronda_protocol.track import DISQUALIFYING, fix_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ronda_protocol.track import Entry
 
 INSIDE = 1
 OUTSIDE = 2
@@ -45,6 +47,11 @@ _COS = bytes.fromhex(
     "681f64075fe65bbe578e53584f1b4ad9469042423dee3996353930d92c74280c23a11f331ac2165011db0d66"
     "08ef04780000"
 )
+
+
+def of_entries(fixes: "list[Entry]") -> "list[tuple[int, int, int, int]]":
+    """What a verdict reads of fix entries: (lat_e7, lon_e7, hdop, detector flags)."""
+    return [(fix[3], fix[4], fix[5], fix_flags(fix)) for fix in fixes]
 
 
 class FenceError(WireError):

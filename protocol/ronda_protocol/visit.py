@@ -94,11 +94,6 @@ def check_window(value: "Any", stamp_ms: int) -> None:
     _need(ok and type(value[1]) is bytes, "fixes")
 
 
-def fence_fixes(fixes: "list[Entry]") -> "list[tuple[int, int, int, int]]":
-    """What the fence reads of fix entries: (lat_e7, lon_e7, hdop, detector flags)."""
-    return [(fix[3], fix[4], fix[5], track.fix_flags(fix)) for fix in fixes]
-
-
 def encode_evidence(fields: "dict[str, Any]") -> bytes:
     """Part 2 from fields by name (WIRE.md, Visit); None is as good as absent."""
     value: dict[int, Any] = dict(fields.get("unknown") or {})

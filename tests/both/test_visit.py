@@ -1,7 +1,7 @@
 """A visit's parts: the vectors both ways, refusals by field name, damaged bytes."""
 
 import vectors
-from ronda_protocol import reading, visit
+from ronda_protocol import fence, reading, visit
 from ronda_protocol.bounds import is_place
 
 unhex = bytes.fromhex
@@ -57,7 +57,7 @@ def test_the_fixes_of_a_moment():
     assert len(fixes) == visit.MAX_WINDOW and fixes[-1][2] == fields["check_in"][1]
     assert visit.pack_window(fixes, fields["check_in"][1]) == fields["check_in_fixes"]
     assert visit.pack_window([], 0) == [0, b""] and reading.unpack_window([0, b""], 0) == []
-    assert visit.fence_fixes(fixes)[0] == (fixes[0][3], fixes[0][4], fixes[0][5], 0)
+    assert fence.of_entries(fixes)[0] == (fixes[0][3], fixes[0][4], fixes[0][5], 0)
     late = fixes[-1][2]
     assert code_of(visit.pack_window, fixes, late - 100) == "fixes"
     assert code_of(visit.pack_window, fixes, late + 60100) == "fixes"

@@ -39,7 +39,7 @@ def at_ms(ms: int, boot: int = 1) -> list[Any]:
 
 def verdict(place: list[Any], fixes: list[Any]) -> list[Any]:
     """The handheld's verdict."""
-    return fence.verdict(place[2:], visit.fence_fixes(fixes))
+    return fence.verdict(place[2:], fence.of_entries(fixes))
 
 
 def portal(age_s: int = 600, metres: int = 0, dwell: int = 7, **changed: Any) -> list[Any]:

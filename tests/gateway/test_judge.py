@@ -80,7 +80,7 @@ def test_the_chain_counts(link: str) -> None:
 
 @pytest.mark.parametrize("at", range(5))
 def test_a_verdict_that_does_not_follow_from_its_fixes_is_an_alarm(at: int) -> None:
-    honest = fence.verdict(CONFIRMED[2:], visit.fence_fixes(fixes_at(0)))
+    honest = fence.verdict(CONFIRMED[2:], fence.of_entries(fixes_at(0)))
     changed = list(honest)
     changed[at] = {0: 3, 1: -100, 2: 60, 3: 2, 4: 1}[at]
     found = judged(fixes=fixes_at(0), check_in_verdict=changed)
@@ -91,7 +91,7 @@ def test_a_verdict_that_does_not_follow_from_its_fixes_is_an_alarm(at: int) -> N
 
 
 def test_another_boards_receiver_error_is_a_setting() -> None:
-    verdict = fence.verdict(CONFIRMED[2:], visit.fence_fixes(fixes_at(0, hdop=20)), 80)
+    verdict = fence.verdict(CONFIRMED[2:], fence.of_entries(fixes_at(0, hdop=20)), 80)
     fields = {"fixes": fixes_at(0, hdop=20), "check_in_verdict": verdict}
     assert judged(**fields).alarms.keys() == {"verdict_mismatch"}
     assert not judged(uere_dm=80, **fields).alarms
@@ -99,8 +99,8 @@ def test_another_boards_receiver_error_is_a_setting() -> None:
 
 def test_the_close_is_recomputed_too() -> None:
     fixes = fixes_at(200)
-    wrong = fence.verdict(CONFIRMED[2:], visit.fence_fixes(fixes_at(0)))
-    right = fence.verdict(CONFIRMED[2:], visit.fence_fixes(fixes))
+    wrong = fence.verdict(CONFIRMED[2:], fence.of_entries(fixes_at(0)))
+    right = fence.verdict(CONFIRMED[2:], fence.of_entries(fixes))
     window = visit.pack_window(fixes, 5000)
     found = judged(close_fixes=window, close_verdict=right)
     assert found.verdicts["fence_at_close"]["gateway"] == "outside" and not found.alarms

@@ -79,11 +79,11 @@ def closed(day, **closing):
     for moment in ("check_in", "close"):
         if moment + "_verdict" in facts:
             fixes = reading.unpack_window(facts[moment + "_fixes"], facts[moment][1])
-            assert judge.verdict(visit.fence_fixes(fixes)) == facts[moment + "_verdict"]
+            assert judge.verdict(fence.of_entries(fixes)) == facts[moment + "_verdict"]
     if "portal" in facts:
         stamp, window, verdict, _ = facts["portal"]
         fixes = reading.unpack_window(window, stamp[1])
-        assert judge.verdict(visit.fence_fixes(fixes)) == verdict
+        assert judge.verdict(fence.of_entries(fixes)) == verdict
     return facts
 
 

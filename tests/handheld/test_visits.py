@@ -153,7 +153,7 @@ def test_an_honest_visit_from_check_in_to_close():
     # The gateway reproduces the verdict from what the evidence holds.
     fixes = reading.unpack_window(facts["check_in_fixes"], facts["check_in"][1])
     assert len(fixes) == 8
-    again = fence.verdict(facts["place"][2:], visit.fence_fixes(fixes), 50)
+    again = fence.verdict(facts["place"][2:], fence.of_entries(fixes), 50)
     assert again == facts["check_in_verdict"]
     kind, number, digest = day.board.saved_entries[-1]
     assert kind == "visit" and number == found.header.numbers[0]

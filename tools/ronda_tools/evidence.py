@@ -237,7 +237,7 @@ def _reproduce(report: Report, place: list[Any], moment: str, seen: list[Any]) -
     fixes = reading.unpack_window(window, stamp[1])
     moment = say(f"evidence.moment.{moment}")
     try:
-        ours = fence.verdict(place, visit.fence_fixes(fixes))
+        ours = fence.verdict(place, fence.of_entries(fixes))
     except fence.FenceError as error:
         report.say("fence", None, "evidence.fence_impossible", moment=moment, why=error.code)
         return
