@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup run test test-all torture lint bench examples picture clean
+.PHONY: help setup run test test-all torture lint bench examples picture clean handheld font record-ui screens
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,18 @@ bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for o
 
 examples: setup ## the schemas' examples again: real messages of half an hour
 	$(BIN)/python tests/make_examples.py
+
+handheld: setup ## a simulated handheld in your hands: screen and keys in this terminal
+	$(BIN)/ronda handheld sim --interactive
+
+font: setup ## pack firmware/font.txt into the firmware
+	$(BIN)/python -m ronda_tools.font
+
+record-ui: setup ## store the screens as they are now, after a change that is meant
+	RONDA_RECORD_UI=1 $(PYTEST) -q tests/ui
+
+screens: setup ## every screen as a PNG in build/screens
+	RONDA_SCREENS=1 $(PYTEST) -q tests/ui
 
 picture: setup ## the README's picture of the demo: docs/img/demo.svg
 	mkdir -p docs/img

@@ -2,7 +2,7 @@
 
 Real: the VM, littlefs (on an image file), sockets, the entropy. Simulated: device time, which
 moves only when the host grants it, the UART's bytes, the battery, whether there is a network.
-The line protocol is in board.md. Leaves out what it has not got yet: display and keys.
+The line protocol is in board.md; screen and keys are panel's.
 """
 
 import asyncio
@@ -153,7 +153,7 @@ class Ident:
 class Board:
     """What handheld.app is handed; see docs/architecture.md for the contract."""
 
-    rtc = wdt = display = keys = None
+    rtc = wdt = None
     storage = "/flash"
 
     def __init__(self, folder):
@@ -174,6 +174,11 @@ class Board:
         self.net = Net()
         self.power = Power()
         self.intents = Intents(self._say)
+        self.display = self.keys = None
+        if os.getenv("RONDA_SIM_SCREEN"):
+            import panel
+
+            self.display, self.keys = panel.make(folder, self._say)
         self._signer = self._measure = None
         if measured:
             from measure import Measure
@@ -338,6 +343,10 @@ class Board:
             elif kind == 73:  # I <json>
                 intent = json.loads(line[2:])
                 self.intents.put(intent["intent"], intent.get("args") or {})
+            elif kind == 75:  # K <name> <how>
+                _, name, how = line.split()
+                if self.keys:
+                    self.keys.put(name.decode(), int(how))
             elif kind == 81:  # Q
                 await self._quiet()
                 self._end.set()

@@ -17,6 +17,6 @@ def forget(*names):
     """Drop modules that are needed now and then: code loaded from files lives in the heap."""
     for name in names:
         if sys.modules.pop(name, None):
-            package, module = name.split(".")
+            package, module = name.rsplit(".", 1)
             delattr(sys.modules[package], module)
     gc.collect()

@@ -61,6 +61,7 @@ class App:
         self.board = board
         self.over = asyncio.Event()
         self.ended = None
+        self.offset_min = -300  # local time on the screen, minutes east of UTC: Lima's
         head = board.nv.get("head") or bytes(4)
         self.clock = Clock(board, log.next_boot(board.nv))
         self.log = log.Log(board, self.clock)
@@ -110,6 +111,12 @@ class App:
             found.append(("sync", self.sync.run))
         if self.board.intents:
             found.append(("intents", self._intents))
+        if self.board.display and self.board.keys:
+            from handheld.ui import Ui
+
+            ui = Ui(self)
+            found.append(("screen", ui.run))
+            found.append(("keys", ui.keys))
         return found
 
     # --- boot ---
@@ -237,6 +244,21 @@ class App:
             self._told_future += len(future)
             self.log.event(track.FUTURE_PACK, future)
 
+    async def intent(self, name, args):
+        """Do one intent, a script's or a page's; its answer."""
+        if name == "finish":
+            result = await self._finish()
+        elif name == "sync":
+            self.log.seal_track()
+            result = {"ok": True, "code": "sealed"}
+        else:
+            result = await self.visits.intent(name, args)
+        if name == "shift_start" and result["ok"]:
+            self.battery.note()
+        if name in ("sync", "status"):
+            result["seq"], result["unsent"] = self.log.head, self.log.unsent()
+        return result
+
     async def _intents(self):
         """One intent after another, each with one answer."""
         intents = self.board.intents
@@ -244,22 +266,12 @@ class App:
             name, args = await intents.next()
             head = self.log.head
             try:
-                if name == "finish":
-                    result = await self._finish()
-                elif name == "sync":
-                    self.log.seal_track()
-                    result = {"ok": True, "code": "sealed"}
-                else:
-                    result = await self.visits.intent(name, args)
+                result = await self.intent(name, args)
             except Exception as error:
                 if self.log.head != head:  # it was sealed, and not all of what follows was done
                     self._end("intents")
                 intents.answer({"ok": False, "code": "failed", "why": type(error).__name__})
                 raise
-            if name == "shift_start" and result["ok"]:
-                self.battery.note()
-            if name in ("sync", "status"):
-                result["seq"], result["unsent"] = self.log.head, self.log.unsent()
             intents.answer(result)
 
     async def _finish(self):

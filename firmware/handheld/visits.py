@@ -36,6 +36,7 @@ class Visits:
         self.refused_file = Records(board.storage + "/refused")
         self.fields = None  # evidence fields of the open visit
         self.answers = {}
+        self.done = {}  # cases closed in this shift, with what a list shows of them
         self.records = 0
         self.refused = None  # evidence fields of refused attempts not yet sealed
         self.refused_ms = 0

@@ -52,6 +52,26 @@ texts.add(
             "mqtt://HOST:PUERTO donde sincronizar al final.",
             "mqtt://HOST:PORT where to sync at the end.",
         ),
+        "sim.help.interactive": Text(
+            "El equipo en sus manos: pantalla y teclas en este terminal.",
+            "The handheld in your hands: screen and keys in this terminal.",
+        ),
+        "sim.help.screen": Text(
+            "Con --interactive: mono (una tecla), mono3 (tres) o colour (teclado).",
+            "With --interactive: mono (one key), mono3 (three) or colour (keyboard).",
+        ),
+        "sim.screen": Text(
+            "no hay pantalla «{screen}»",
+            "there is no screen “{screen}”",
+            "use una de estas: {screens}",
+            "use one of these: {screens}",
+        ),
+        "sim.nmea_or_hand": Text(
+            "hace falta --nmea ARCHIVO o --interactive, uno de los dos",
+            "--nmea FILE or --interactive is needed, one of the two",
+            "`ronda handheld sim --interactive` para tener el equipo en las manos",
+            "`ronda handheld sim --interactive` to hold the handheld in your hands",
+        ),
         "sim.help.json": Text("Imprime JSON en vez de frases.", "Print JSON, not sentences."),
         "sim.broker_only": Text(
             "--broker solo lleva máquina y puerto: {url}",
@@ -133,7 +153,9 @@ def group() -> None:
 
 @app.command(help=say("sim.help"))
 def sim(  # noqa: PLR0917
-    nmea: Annotated[Path, typer.Option("--nmea", metavar="FILE", help=say("sim.help.nmea"))],
+    nmea: Annotated[
+        Path | None, typer.Option("--nmea", metavar="FILE", help=say("sim.help.nmea"))
+    ] = None,
     storage: Annotated[
         Path | None, typer.Option("--storage", metavar="DIR", help=say("sim.help.storage"))
     ] = None,
@@ -152,6 +174,12 @@ def sim(  # noqa: PLR0917
     broker: Annotated[
         str | None, typer.Option("--broker", metavar="URL", help=say("sim.help.broker"))
     ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help=say("sim.help.interactive"))
+    ] = False,
+    screen: Annotated[
+        str, typer.Option("--screen", metavar="mono|mono3|colour", help=say("sim.help.screen"))
+    ] = "mono",
     as_data: Annotated[bool, typer.Option("--json", help=say("sim.help.json"))] = False,
 ) -> None:
     """Replay; print what happened; exit 1 when something asked for was not fulfilled."""
@@ -160,6 +188,11 @@ def sim(  # noqa: PLR0917
     from ronda_tools.vm import VmDied
 
     with reported(), ended_by_signals():
+        if interactive:
+            _play(screen, storage, nmea)
+            return
+        if nmea is None:
+            raise UsedWrong("sim.nmea_or_hand")
         options = handheld_sim.Options(
             nmea, storage, site, device, case, script, _host_port(broker) if broker else None
         )
@@ -179,6 +212,24 @@ def sim(  # noqa: PLR0917
             typer.echo(line)
     if outcome.failed:
         texts.fail(outcome.failed, exit_code=1, **outcome.data.get("sync", {}))
+
+
+def _play(screen: str, storage: Path | None, nmea: Path | None) -> None:
+    """The handheld in somebody's hands; see interactive."""
+    from ronda_tools import interactive
+    from ronda_tools.handset import PANELS
+    from ronda_tools.vm import VmDied
+
+    if nmea is not None:
+        raise UsedWrong("sim.nmea_or_hand")
+    if screen not in PANELS:
+        raise UsedWrong("sim.screen", screen=screen, screens=", ".join(PANELS))
+    try:
+        interactive.play(screen, storage)
+    except (VmDied, TimeoutError) as error:
+        raise UsedWrong("sim.died", exit_code=1, why=error) from None
+    except KeyboardInterrupt:
+        return
 
 
 def _host_port(url: str) -> tuple[str, int]:

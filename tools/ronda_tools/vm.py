@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import ronda_protocol
 
-from ronda_tools import texts
+from ronda_tools import screen_texts, texts
 from ronda_tools.shorten import shorten
 from ronda_tools.texts import Text, UsedWrong
 
@@ -160,9 +160,12 @@ def build(board: str = "sim") -> Build:
     """
     compiler = _find_mpy_cross()
     files = sources(board)
-    key = hashlib.sha256(f"5 {_version()} {compiler}".encode())
+    words = screen_texts.assets(device_root())
+    key = hashlib.sha256(f"7 {_version()} {compiler}".encode())
     for name, path in files.items():
         key.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for name, data in words.items():
+        key.update(f"\0{name}\0".encode() + hashlib.sha256(data).digest())
     for root in (_cache(), Path(tempfile.gettempdir()) / f"ronda-cache-{os.getuid()}"):
         folder = root / "firmware" / f"{board}-{key.hexdigest()[:24]}"
         if (folder / "build_id.mpy").exists():
@@ -174,6 +177,8 @@ def build(board: str = "sim") -> Build:
             continue  # a home that may not be written: the other place
         try:
             _compile_all(compiler, files, work)
+            for name, data in words.items():
+                (work / name).write_bytes(data)
             try:
                 work.rename(folder)
             except OSError:  # another process was faster
@@ -366,6 +371,11 @@ class Vm:
             return self._child.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+
+    def kill(self) -> None:
+        """End the process where it stands, as a power cut does."""
+        self._child.kill()
+        self.close()
 
     def close(self) -> int | None:
         """End the process (stdin closes; killed if that is not enough); returns its exit code."""
