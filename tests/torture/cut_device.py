@@ -560,8 +560,12 @@ class Tester:
     def boots(
         self, image: Image, facts: Sequence[tuple[str, bytes]], case: str, late_s: int = 3600
     ) -> None:
-        """Recovery on this image must find all that `facts` acknowledge, and be writable."""
-        steps = [("on", str(self.folder), self.blocks), ("boot", late_s), *self.writing]
+        """Recovery on this image must find all that `facts` acknowledge, and be writable.
+
+        `late_s`: seconds since the day began, late enough that no open visit goes on.
+        """
+        steps = [("on", str(self.folder), self.blocks), ("boot", late_s), ("pass", 2000)]
+        steps += self.writing
         again = self._device is not None
         image.write(self.folder)
         try:

@@ -15,8 +15,9 @@ import cut_device
 from flash_image import MODES, Cuts, Image, Trace
 from lab import Bench, Suite, Violation, batches, points
 
-_OPS = 2400
+_OPS = 2600
 _BATCH = 100
+_LATER_S = 43200  # the boot after a cut: the same evening
 _ANSWERS = (("quien", "titular"), ("tipologia", "quiere_puede"), ("volver_el", 20261001))
 _PROMISE = {
     "currency": "PEN",
@@ -119,7 +120,7 @@ def run(case: str, bench: Bench) -> dict[str, int]:
             else:
                 one = f"D1:{word}:{point}"
                 image = cuts.at(point + 1, word, random.Random(one))
-                tester.boots(image, cuts.trace.before(point + 1), one, 7200)
+                tester.boots(image, cuts.trace.before(point + 1), one, _LATER_S)
             tried += 1
     finally:
         tester.close()
@@ -150,7 +151,7 @@ def _killed(
         raise Violation("", f"killed at {k} ({mode}) the image is not what is rebuilt", one)
     if trace.facts != cuts.trace.before(k):
         raise Violation("", f"killed at {k} ({mode}) other records were acknowledged", one)
-    tester.boots(left, trace.facts, one, 7200)
+    tester.boots(left, trace.facts, one, _LATER_S)
 
 
 def _dies(start: Sequence[object], steps: Sequence[Sequence[object]]) -> bool:

@@ -59,6 +59,7 @@ class Chain:
         try:
             self.device.say("on", str(self.folder), _BLOCKS, cut_at, mode)
             state = self.device.say("boot", n * _LIFE_S)
+            self.device.say("pass", 2000)
             booted = True
             self._judge(n, one)
             self._work(rng, state["shift"])
