@@ -74,6 +74,19 @@ def test_one_kind_never_passes_for_another():
         assert code_of(receipt.decode_resend, payload) == "kind"
 
 
+def test_a_message_of_thousands_of_items_is_not_built():
+    """Nobody has verified it yet, and a handheld has no heap for it."""
+    for kind, decode in ((2, receipt.decode_receipt), (3, receipt.decode_resend)):
+        for items, code in ((400, "key"), (600, "cbor-items")):
+            payload = b"\xa2\x00" + bytes([kind]) + b"\x01\x99\x02\x58" + b"\x80" * 600
+            if items == 400:
+                payload = (
+                    b"\xa3\x00" + bytes([kind]) + b"\x01\x01\x18\x63\x99\x01\x90" + b"\x80" * 400
+                )
+            assert signed.message(payload) == kind
+            assert code_of(decode, payload) == code, items
+
+
 def test_receipts_that_cannot_be_signed():
     log, head, nonce = bytes(8), b"\x01" * 32, bytes(8)
     good = ["rh-0001", log, 5, head, [], [], 1, nonce]
