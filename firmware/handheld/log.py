@@ -26,10 +26,10 @@ except ImportError:  # run from its sources, not from a build
 
 _SEAL_FIXES = const(60)
 _SEAL_ENTRIES = const(120)
-_MAX_ENTRIES = const(240)  # the open file when it cannot be sealed: what one seal has heap for
+_MAX_ENTRIES = const(240)  # what one seal has heap for: when it must wait, or nobody waits for it
 _SEAL_MS = const(900000)
 _BEHIND = const(4)  # segments without a receipt: with more of them nobody waits for the next one,
-_BEHIND_MS = const(28800000)  # and fewer, fuller ones are a third of the bytes of a month offline
+_BEHIND_MS = const(28800000)  # and with fewer, fuller ones a month fits: docs/flash.md
 _RETRY_MS = const(60000)
 _VISIT_BLOCKS = const(16)  # free blocks below which no new visit may begin
 _TRACK_BLOCKS = const(8)  # below which no entry is taken: the rest is for closing the open visit
@@ -162,11 +162,8 @@ class Log:
         self.open_count += 1
         self._fixes += entry[0] == track.FIX
         self._saved(entry[0], number, hashlib.sha256(data).digest())
-        self.tick(
-            self.open_count >= _SEAL_ENTRIES
-            or self._fixes >= _SEAL_FIXES
-            and self.chain.unsent() <= _BEHIND
-        )
+        full = self.open_count >= _SEAL_ENTRIES or self._fixes >= _SEAL_FIXES
+        self.tick(full and self.chain.unsent() <= _BEHIND)
         return number
 
     def _append(self, data, ms):

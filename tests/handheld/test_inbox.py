@@ -475,6 +475,25 @@ async def answered(device):
     return seqs
 
 
+async def test_a_pack_that_would_eat_the_reserve_is_given_up():
+    device = Handheld()
+    message, body = NEW
+    parts = chunks(message, body)
+    assert await device.get(message) == [] and await device.get(parts[0]) == []
+    with open("/flash/ballast", "wb") as f:  # it began with room enough, and then the log grew
+        while os.statvfs("/flash")[3] > 16:
+            f.write(bytes(1024))
+            f.flush()
+    assert await device.get(parts[1]) == ["space"]
+    assert not device.sync.coming and os.statvfs("/flash")[3] >= 16
+    assert await device.get(message) == ["space"]  # nor does it begin again
+    os.remove("/flash/ballast")
+    assert device.log.room() and await device.get(message) == []
+    for part in parts:
+        assert await device.get(part) == []
+    assert device.in_force() == 20
+
+
 async def test_segments_are_sent_again_from_grace_once_a_request():
     device = Handheld(segments=9)
     log = device.log

@@ -183,10 +183,12 @@ class Month:
 
     def __init__(self, folder):
         self.chip = Chip(folder + "/flash.img")
-        vfs.mount(vfs.VfsLfs2(self.chip), "/flash")
+        size = int(os.getenv("RONDA_MONTH_PROGSIZE") or 32)
+        vfs.mount(vfs.VfsLfs2(self.chip, progsize=size), "/flash")
+        self.at_doors = [0, 0, 0]  # programs, bytes programmed, erases of visits
         self.board = _Board(folder)
         self.app = self.chain = None
-        self.peak = 0
+        self.peak = self.before = 0
         self.chance = 1
 
     def random(self, n):
@@ -226,7 +228,7 @@ class Month:
     def do_day(self, visits, fixes, batteries, doors):
         """The day after the boot, from midnight to midnight; doors: [case id, lat, lon]."""
         board, found = self.board, self.app.log
-        zero = board.ms
+        zero, self.before = board.ms, found.head
         every = fixes // visits
         lat, lon = doors[0][1:]
         readings = at_fix = 0
@@ -260,7 +262,8 @@ class Month:
 
     def visit(self, n, doors):
         """Twelve answers at a door, and every third time a promise of two payments."""
-        visits, board = self.app.visits, self.board
+        visits, board, chip = self.app.visits, self.board, self.chip
+        before = chip.programs, chip.programmed, chip.erases
         case_id, lat, lon = doors[n % len(doors)]
         visits.gnss.at = lat, lon
         _intent(visits, "check_in", case_id=case_id)
@@ -275,6 +278,9 @@ class Month:
             promise["limits"] = 1
             closing = {"outcome": "promesa", "ask_fix": True, "promise": promise}
         _intent(visits, "close", **closing)
+        after = chip.programs, chip.programmed, chip.erases
+        for i in range(3):
+            self.at_doors[i] += after[i] - before[i]
         if n % 10 == 0:
             self.look()
         return lat, lon
@@ -284,6 +290,7 @@ class Month:
         found, chip = self.app.log, self.chip
         return {
             "head": found.head,
+            "sealed": found.head - self.before,
             "number": found.number,
             "unsent": found.unsent(),
             "dropped": found.dropped,
@@ -292,6 +299,7 @@ class Month:
             "programs": chip.programs,
             "programmed": chip.programmed,
             "erases": chip.erases,
+            "at_doors": self.at_doors,
             "peak": self.peak,
             "heap": gc.mem_alloc() + gc.mem_free(),
             "counts": found.counts,
@@ -309,7 +317,7 @@ class Month:
             from handheld.volumes import Chain
 
             log_id = self.board.nv.get("log")
-            self.chain = Chain("/flash/log/" + log_id.hex(), log_id, None)
+            self.chain = Chain("/flash/log/" + log_id.hex(), log_id, None, self.board)
             recovery.scan(self.chain)
         out = [self.chain.head]
         for seq in range(first, min(last, self.chain.head) + 1):
