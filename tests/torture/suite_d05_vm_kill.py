@@ -31,8 +31,8 @@ _OUTCOMES = ("ausente", "se_niega", "sin_acuerdo")
 
 
 def plan(size: str) -> list[str]:
-    """1,000 kills, or one batch of 25."""
-    return batches("D5:kill", 1000, 100) if size == "full" else ["D5:kill:0-24"]
+    """1,000 kills, or fifteen."""
+    return batches("D5:kill", 1000, 100) if size == "full" else ["D5:kill:0-14"]
 
 
 def run(case: str, bench: Bench) -> dict[str, int]:

@@ -24,7 +24,7 @@ from vm_books import balance, recorded, state_of
 _FLEET, _OTHERS, _RATE = 16, 8, 16.0
 _SPEED = 4
 _BACK_S = 30.0
-_MACHINE_S = 0.5 * _SPEED  # what this machine may take of its own time, as link time
+_MACHINE_S = 1.5 * _SPEED  # what this machine may take of its own time, as link time
 _SPREAD_S, _LEAST_SPREAD_S = 10.0, 5.0
 _PATIENCE_S = 120.0
 _OUTAGES_S = (0.0, 0.5, 1.5, 4.0)

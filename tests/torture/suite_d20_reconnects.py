@@ -31,7 +31,7 @@ _DRAIN_S = 60.0
 def plan(size: str) -> list[str]:
     if size == "full":
         return ["D20:link:10000", "D20:drop:1000", "D20:flap:60"]
-    return ["D20:link:300", "D20:drop:30", "D20:flap:6"]
+    return ["D20:link:200", "D20:drop:20", "D20:flap:4"]
 
 
 def run(case: str, bench: Bench) -> dict[str, int]:
