@@ -270,6 +270,7 @@ class Crew:
     """Handhelds at work in a thread of their own; `with Crew(...) as crew`.
 
     rate: segments a second over all of them, while `working`; otherwise they only send.
+    most_unsent: with so many segments without a receipt they seal no more for the moment.
     """
 
     def __init__(self, handhelds: Sequence[Handheld], rate: float = 0.0) -> None:
@@ -280,6 +281,7 @@ class Crew:
         self._tasks: list[asyncio.Task[Any]] = []
         self._working = False
         self.faults: list[BaseException] = []
+        self.most_unsent = 1_000_000
 
     def __enter__(self) -> Crew:
         self._thread.start()
@@ -338,6 +340,10 @@ class Crew:
     async def _work(self) -> None:
         loop, at, turn = asyncio.get_running_loop(), asyncio.get_running_loop().time(), 0
         while self._working:
+            if self.unsent() >= self.most_unsent:
+                await asyncio.sleep(0.05)
+                at = loop.time()
+                continue
             self.handhelds[turn % len(self.handhelds)].seal()
             turn += 1
             at += 1 / self.rate

@@ -23,6 +23,7 @@ RATE = 200.0
 _LONGEST_START_S = 20.0
 _LONGEST_SETTLING_S = 90.0
 _MEMORY_MB = 256
+_MOST_UNSENT = 2000
 
 
 def plan(size: str) -> list[str]:
@@ -39,6 +40,7 @@ def run(case: str, bench: Bench) -> Mapping[str, int]:
     work: list[float] = []
     with Rig(bench.folder, bench.history, broker=broker, env=env) as rig:
         crew = rig.man(crew_of(HANDHELDS, bench.history), RATE)
+        crew.most_unsent = _MOST_UNSENT
         crew.work()
         for _ in which:
             starts.append(_start(rig, bench))
