@@ -52,7 +52,7 @@ def plan(size: str) -> list[str]:
     for pair in PAIRS:
         every = batches(f"D3:{pair}", _OPS, _BATCH)
         every[-1] = f"D3:{pair}:{_OPS - _BATCH}-9999"
-        found += every if size == "full" else [f"D3:{pair}:{at}" for at in (20, 70, 120)]
+        found += every if size == "full" else [f"D3:{pair}:{at}" for at in (40, 120)]
     return found
 
 

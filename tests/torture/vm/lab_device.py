@@ -90,6 +90,10 @@ class Device:
         """The board of this boot."""
         return Board(folder, blocks, self.power, facts)
 
+    def do_threshold(self, n):
+        """How much may be allocated between two collections; see above."""
+        gc.threshold(n)
+
     def do_on(self, *args):
         return self.on(*args)
 
