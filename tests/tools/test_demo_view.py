@@ -126,3 +126,31 @@ def test_a_correction_is_a_line_of_its_own() -> None:
     board.feed({"type": feed.VISIT_VERDICT, "data": {}})
     text = "\n".join(_drawn(board, 100, 24))
     assert "ilegible" in text and text.count("C-1002") >= 2
+
+
+@pytest.mark.parametrize("width", [40, 44, 48, 52, 56, 60])
+def test_a_narrow_line_says_where_to_and_is_not_cut(width: int) -> None:
+    """Shorter words take the place of a cut end: the way to the door, the exception's mark."""
+    board = _board(3)
+    first, second, third = board.seen.values()
+    list(first.round.day.walk.nmea())  # its receiver hears something
+    board.gestor(
+        first.round, "check_in", {"case_id": "C-1001", "code": "opened_inside", "ok": True}
+    )
+    board.told(second.round, {"t": "sealed", "seq": 40, "body": 1})
+    board.network(third.round, False, 0)
+    for _ in range(12):
+        board.gestor(second.round, "close", {"case_id": "C-2001", "code": "saved", "ok": True})
+    lines = _drawn(board, width, 24)
+    told = [line for line in lines if "demo-0" in line] + [
+        lines[k + 1] for k, line in enumerate(lines) if "demo-0" in line
+    ]
+    assert len(told) == 6 and not any("…" in line.replace("conecta…", "") for line in told)
+    assert all(case in "".join(told) for case in ("C-1001", "C-2001", "C-3001"))
+    reasons = ["location_unconfirmed", "law_not_evaluated"]
+    verdicts = _visit()["data"]["verdicts"] | {"overall": "exception", "reasons": reasons}
+    board.feed(_visit(verdicts=verdicts))
+    (line,) = [line for line in _drawn(board, width, 24) if "nadie" in line]
+    assert "!" in line or "por revisar" in line
+    (line,) = [line for line in _drawn(board, 117, 24) if "nadie" in line]
+    assert "por revisar: ubicación no confirmada · nadie en casa" in line

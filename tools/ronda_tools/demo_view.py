@@ -7,10 +7,10 @@ that the same page is drawn live, tested, and exported as a picture.
 import re
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -169,9 +169,9 @@ def _head(scene: Scene, now: int, width: int) -> list[RenderableType]:
         title.append(f" x{scene.speed:g}", "dim")
     rows: list[RenderableType] = [title]
     if width >= 60:
-        tail = Text(no_wrap=True, overflow="ellipsis", style="dim")
-        tail.append(f" ronda feed tail --broker {scene.url}   Ctrl-C {say('view.ends')}")
-        rows.append(tail)
+        tail = f" ronda feed tail --broker {scene.url}"
+        ends = f"   Ctrl-C {say('view.ends')}"
+        rows.append(_fitted(width, [_Piece([tail], "dim"), _Piece([ends, ""], "dim")], (1,)))
     if scene.speed and width >= 118:
         push = f" ronda cases push FILE --device demo-01 --config {scene.config}"
         rows.append(Text(push, no_wrap=True, overflow="ellipsis", style="dim"))
@@ -193,32 +193,54 @@ def _fleet(seen: list[Seen], now: int, width: int, rows: int) -> RenderableType:
 
 def _handheld(each: Seen, number: int, now: int, width: int) -> list[Text]:
     """Who, where, and how it is; the first line alone must do on a small screen."""
-    heard, day = each.round.day.walk.heard, each.round.day
-    first = Text(no_wrap=True, overflow="ellipsis")
-    first.append("● ", _MARKS[number % len(_MARKS)])
-    first.append(f"{each.round.device} ", "bold")
-    if width >= _CARDS_FROM - 4:
-        first.append(f"{day.gestor} ", "dim")
-    link, style = _link(each)
-    first.append(f"{link} ", style)
-    size = "" if width >= _CARDS_FROM - 10 else "_short"
-    style = "yellow" if each.unsent > 4 else ""
-    first.append(say(f"view.unsent{size}", count=each.unsent) + " ", style)
+    day = each.round.day
+    link, link_style = _link(each)
+    sizes = ("", "_short") if width >= _CARDS_FROM - 10 else ("_short",)
     counts = {"done": each.done, "refused": each.refused, "left": _pending(each)}
-    first.append(say(f"view.visits{size}", **counts))
-    second = Text("  ", no_wrap=True, overflow="ellipsis")
-    second.append_text(_sky(heard))
+    visits = [say(f"view.visits{size}", **counts) for size in (*sizes, "_least")]
+    unsent = [say(f"view.unsent{size}", count=each.unsent) + " " for size in sizes]
+    first = _fitted(
+        width,
+        [
+            _Piece(["● "], _MARKS[number % len(_MARKS)]),
+            _Piece([f"{each.round.device} "], "bold"),
+            _Piece([f"{day.gestor} " if width >= _CARDS_FROM - 4 else ""], "dim"),
+            _Piece([f"{link} "], link_style),
+            _Piece(unsent, "yellow" if each.unsent > 4 else ""),
+            _Piece(visits),
+        ],
+        shorten=(5, 4, 5),
+    )
+    return [first, _second(each, now, width)]
+
+
+def _second(each: Seen, now: int, width: int) -> Text:
+    """Sky, battery, place, and where he is going; on a small screen that first."""
+    heard, day = each.round.day.walk.heard, each.round.day
     millivolts = day.battery.at(now)
-    second.append(f" {millivolts / 1000:.2f} V ", "red" if millivolts < 3550 else "")
     place = day.walk.position_at(now)
-    second.append(lima().where(place) or f"{place[0] / 1e7:.5f} {place[1] / 1e7:.5f}", "cyan")
+    named = lima().where(place) or f"{place[0] / 1e7:.5f} {place[1] / 1e7:.5f}"
     ahead = next((s for s in day.stops if s.case_id not in each.left), None)
+    going, style = [""], "dim"
     if each.visiting:
-        second.append("  " + say("view.visiting", case=each.visiting), "bold green")
+        going = [say(f"view.visiting{size}", case=each.visiting) for size in ("", "_short")]
+        style = "bold green"
     elif ahead is not None:
         far = round(distance_m(heard.where or place, ahead.door))
-        second.append("  " + say("view.next", case=ahead.case_id, far=far), "dim")
-    return [first, second]
+        told = {"case": ahead.case_id, "far": far}
+        going = [say(f"view.next{size}", **told) for size in ("", "_short")]
+    sky, sky_style = _sky(heard)
+    return _fitted(
+        width,
+        [
+            _Piece(["  "]),
+            _Piece(sky, sky_style),
+            _Piece([f" {millivolts / 1000:.2f} V", ""], "red" if millivolts < 3550 else ""),
+            _Piece([f" {named}", f" {named.partition(',')[0]}", ""], "cyan"),
+            _Piece([f"  {text}" if text else "" for text in going], style),
+        ],
+        shorten=(3, 1, 2, 4, 3),
+    )
 
 
 def _pending(each: Seen) -> int:
@@ -231,13 +253,37 @@ def _link(each: Seen) -> tuple[str, str]:
     return (say("view.linked"), "green") if each.connected else (say("view.linking"), "yellow")
 
 
-def _sky(heard: Heard) -> Text:
+def _sky(heard: Heard) -> tuple[list[str], str]:
+    """The satellites, long and short, and the style."""
     if heard.where is None or heard.hdop is None:
-        return Text(say("view.no_fix"), "red")
+        return [say("view.no_fix"), say("view.no_fix_short")], "red"
     style = "green" if heard.hdop < 1.5 else "yellow" if heard.hdop < 3 else "red"
-    return Text(
-        say("view.sky", used=heard.used, seen=heard.in_view, hdop=f"{heard.hdop:.1f}"), style
-    )
+    told = {"used": heard.used, "seen": heard.in_view, "hdop": f"{heard.hdop:.1f}"}
+    return [say("view.sky", **told), say("view.sky_short", **told)], style
+
+
+class _Piece(NamedTuple):
+    """A part of a line in its forms, from the longest to the shortest, and its style."""
+
+    forms: list[str]
+    style: str = ""
+
+
+def _fitted(width: int, pieces: list[_Piece], shorten: Sequence[int]) -> Text:
+    """A line whose pieces take shorter forms, in the order of `shorten`, until it fits."""
+    taken = [0] * len(pieces)
+
+    def line() -> Text:
+        made = Text(no_wrap=True, overflow="ellipsis")
+        for piece, form in zip(pieces, taken, strict=True):
+            made.append(printable(piece.forms[form]), piece.style)
+        return made
+
+    for number in shorten:
+        if line().cell_len <= width:
+            break
+        taken[number] = min(taken[number] + 1, len(pieces[number].forms) - 1)
+    return line()
 
 
 def _feed(events: list[Mapping[str, Any]], width: int, rows: int) -> RenderableType:
@@ -255,22 +301,27 @@ def _visit(event: Mapping[str, Any], width: int) -> Text:
         data = event["data"]
         verdicts, utc = data["verdicts"], data["check_in"]["utc"]
         when = local_time((utc - START_UNIX) * 1000)[:5] if utc else "--:--"
-        line.append(f"{when} ", "dim")
-        if width >= 56:
-            line.append(printable(f"{data['device']} "))
-        line.append(printable(f"{data['case_id']} "), "bold")
         told = feed_words.fence(verdicts["fence"])
         short = say(f"word.short.{verdicts['fence']['gateway']}")
-        style = _VERDICT.get(verdicts["fence"]["gateway"], "")
-        line.append(printable(told if width >= 100 else short), style)
-        if data["outcome"]:
-            line.append(printable(f" · {words.outcome(data['outcome'])}"))
-        else:
-            line.append(f" · {say('word.ended.' + data['ended'])}")
+        ended = f" · {words.outcome(data['outcome'])}"
+        if not data["outcome"]:
+            ended = f" · {say('word.ended.' + data['ended'])}"
+        fence = _VERDICT.get(verdicts["fence"]["gateway"], "")
+        pieces = [
+            _Piece([f"{when} "], "dim"),
+            _Piece([f"{data['device']} " if width >= 56 else ""]),
+            _Piece([f"{data['case_id']} "], "bold"),
+            _Piece([told, short] if width >= 100 else [short], fence),
+            _Piece([ended]),
+        ]
         if verdicts["overall"] == "exception":
-            line.append(f" · {say('demo.overall.exception')}", "yellow")
+            mark = f" · {say('demo.overall.exception')}"
             why = words.reasons(verdicts["reasons"])
-            line.append(printable(f": {why}") if why else "", "yellow")
+            forms = [f"{mark}: {why}" if why else mark, mark]
+            # Before what it ends with: that may be cut, this not.
+            pieces.insert(4, _Piece([*forms, " !"], "yellow"))
+            return _fitted(width, pieces, shorten=(3, 4, 4))
+        return _fitted(width, pieces, shorten=(3,))
     except (KeyError, TypeError, ValueError, IndexError):
         line.append(say("view.unreadable"), "red")
     return line
@@ -289,7 +340,10 @@ def _change(event: Mapping[str, Any], width: int) -> Text:
             named = {"case": str(data["case_id"]), "field": words.field(told["field"])}
             for name in ("original", "value"):
                 named[name] = words.field_value(told["field"], told[name])
-            line.append(say("view.corrected", **named), "cyan" if told["accepted"] else "yellow")
+            forms = [say(f"view.corrected{size}", **named) for size in ("", "_short")]
+            style = "cyan" if told["accepted"] else "yellow"
+            head = _Piece([line.plain], "dim")
+            return _fitted(width, [head, _Piece(forms, style)], shorten=(1,))
         else:
             why = say(f"feed.why.{data['reason']}")
             line.append(say("view.changed", case=str(data["case_id"]), why=why), "yellow")
