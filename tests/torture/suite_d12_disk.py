@@ -1,11 +1,11 @@
 """D12: the gateway's disk is full, read-only or failing for a while, again and again.
 
 50 handhelds seal all the time. Each point lets the disk under the database fail in one way for 1
-to 4 s, and until it was met twice, and mends it; every third one also kills the gateway (-9) while the disk fails, and looks:
-whatever had a receipt by then must be in the database. What is not committed gets neither PUBACK
-nor receipt, so that it all arrives once the disk is sound again, with nobody's help; an alert says
-how long it lasted. `rlimit` points do it without a compiler: the process may write no file beyond
-a size (RLIMIT_FSIZE), which is then lifted.
+to 4 s, and until the gateway met that twice, and mends it; every third one also kills the gateway
+(-9) while the disk fails, and looks: whatever had a receipt by then must be in the database. What
+is not committed gets neither PUBACK nor receipt, so that it all arrives once the disk is sound
+again, with nobody's help; an alert says how long it lasted. `rlimit` points do it without a
+compiler: the process may write no file beyond a size (RLIMIT_FSIZE), which is then lifted.
 """
 
 from __future__ import annotations
