@@ -56,7 +56,8 @@ _KINDS = {
     "gateway-drop": Faults(drop=0.1),
     "gateway-mixed": _MIXED,
     # The back office's events are unsigned JSON: TLS and the broker have to keep them whole.
-    "feed-mixed": Faults(drop=0.02, repeat=0.1, reorder=0.1, truncate=0.005, reset=0.005),
+    "feed-mixed": Faults(repeat=0.1, reorder=0.1, truncate=0.003, reset=0.003, dribble=0.05),
+    "feed-drop": Faults(drop=0.02),
 }
 
 
@@ -87,7 +88,7 @@ def _spoilt(kind: str, segments: int, bench: Bench) -> dict[str, int]:
                 note=lambda told: bench.history.did("fault", told["fault"], **told),
             )
         )
-        env = _through(kind, proxy)
+        env = _through(kind, proxy, broker)
         rig = stack.enter_context(Rig(bench.folder / "rig", bench.history, broker=broker, env=env))
         fleet = crew_of(_DEVICES, bench.history, fixes=3, ack_s=4.0, patience_s=4.0)
         rig.man(fleet, _RATE, through=None if env else proxy)
@@ -149,10 +150,11 @@ def _real(segments: int, bench: Bench) -> dict[str, int]:
         }
 
 
-def _through(kind: str, proxy: Proxy) -> dict[str, str]:
-    """Settings that lead the gateway, or only its feed, through the proxy."""
+def _through(kind: str, proxy: Proxy, broker: Mosquitto) -> dict[str, str]:
+    """Settings that lead the gateway's segments and receipts, or its feed, through the proxy."""
     if kind.startswith("gateway-"):
-        return {"RONDA_BROKER__PORT": str(proxy.port)}
+        direct = {"RONDA_FEED__HOST": broker.host, "RONDA_FEED__PORT": str(broker.port)}
+        return {"RONDA_BROKER__PORT": str(proxy.port), **direct}
     if kind.startswith("feed-"):
         return {"RONDA_FEED__HOST": proxy.host, "RONDA_FEED__PORT": str(proxy.port)}
     return {}
