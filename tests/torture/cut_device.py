@@ -164,6 +164,7 @@ def once(name: str, make: Callable[[], Any]) -> Any:
         key.update(path.read_bytes())
     folder = lab.RESULTS / "made" / key.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
+    _forget_old(folder.parent)
     path = folder / f"{name}.pickle"
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -172,6 +173,14 @@ def once(name: str, make: Callable[[], Any]) -> Any:
             path.with_suffix(".new").write_bytes(pickle.dumps(made))
             path.with_suffix(".new").rename(path)
         return pickle.loads(path.read_bytes())
+
+
+def _forget_old(folder: Path) -> None:
+    """What was made for other sources takes 10 MB each; the last few may still be in use."""
+    with contextlib.suppress(OSError):
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[8:]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def cases() -> list[dict[str, Any]]:

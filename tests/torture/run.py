@@ -228,7 +228,11 @@ def chosen(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             continue
         cases += [(case, suites[name]) for case in suites[name].plan(asked.size)]
     print(f"{len(cases)} cases of {len(names) - len(skipped)} suites, {asked.jobs} at once")
-    failed = run(cases, results, asked.jobs)
+    try:
+        failed = run(cases, results, asked.jobs)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from here")
+        return 130
     text = report.write(suites, results.known, skipped, asked.size, lab.RESULTS)
     print(text)
     return 1 if failed else 0
