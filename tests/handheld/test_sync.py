@@ -506,6 +506,25 @@ async def test_a_gap_is_filled_and_what_lies_beyond_is_not_repeated():
     await rig.stop()
 
 
+async def test_a_full_flash_is_in_the_state_as_long_as_it_is_full():
+    rig = Rig(2)
+    rig.start()
+    await rig.wait(1)
+    assert b"full" not in rig.states[-1]
+    with open("/flash/ballast", "wb") as f:
+        while os.statvfs("/flash")[3] > 12:
+            f.write(bytes(1024))
+            f.flush()
+    assert not rig.log.room()
+    await rig.wait(1)
+    assert rig.states[-1].endswith(b',"full":true}')
+    os.remove("/flash/ballast")
+    assert rig.log.room()
+    await rig.wait(1)
+    assert b"full" not in rig.states[-1]
+    await rig.stop()
+
+
 async def test_an_unreadable_segment_is_declared_lost_once():
     rig = Rig(4)
     path = [name for name, _ in files("/flash") if name.endswith(".vol")][0]

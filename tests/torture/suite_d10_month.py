@@ -122,7 +122,7 @@ def _offline(handheld: RealHandheld, days: int, bench: Bench) -> Month:
         doors = [[f"C-{(day * VISITS + n) % _CASES + 1:04d}", *DOOR] for n in range(VISITS)]
         with Idle(handheld) as idle:
             month.booted(idle.do("boot", _MIDNIGHT + day * 86400))
-            month.day(idle.do("day", VISITS, FIXES, BATTERIES, doors))
+            month.day(idle.do("day", VISITS, FIXES, BATTERIES, doors, True))
         bench.say(f"day {day + 1}: {month.state['free']} blocks free, {month.state['head']} seqs")
     with Idle(handheld) as idle:
         month.booted(idle.do("boot", _MIDNIGHT + days * 86400))
