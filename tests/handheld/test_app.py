@@ -11,7 +11,7 @@ from handheld_board import FakeBoard
 from ronda_protocol import cbor, chunk, cose, issuing, pack, reading, segment, track
 from script_broker import Broker, LinkTime, publish
 
-HEAP = "1m"  # the RAM flash and every source as it is
+HEAP = "2m"  # the RAM flash and every source as it is
 
 NOW = 1789473600
 ROOT, GATEWAY = Signer(bytes([1]) * 32), Signer(bytes([2]) * 32)
