@@ -31,6 +31,7 @@ NAMES = [
     "dwell",
     "portal",
     "no_signal",
+    "resumed",
 ]
 
 ANSWERS = {
@@ -62,6 +63,9 @@ def window(ms: int, count: int = 8) -> list[Any]:
 
 
 PORTAL = [[3, 300000, 1789477440, 1, 1], window(300000), [1, -298, 50, 8, 0], 7]
+# Resumed for the second time, 93 s after the last that was known.
+RESUMED = [2, 93, [5, 60000, 1789477500, 1, 1], window(60000), [1, -298, 50, 8, 0]]
+AGAIN = {"resumed": RESUMED, "close": [5, 150000, 1789477590, 1, 1], "dwell": [7, 90]}
 
 
 def evidence(**fields: Any) -> dict[str, Any]:
@@ -131,6 +135,8 @@ def good_evidence() -> list[Case]:
             "upstairs, closed without a signal",
             {**upstairs, "close_fixes": [0, b""], "close_verdict": blind, "no_signal": True},
         ),
+        ("resumed after the power went", {**AGAIN, "close_fixes": window(150000)}),
+        ("resumed and interrupted", {**no_close(), "ended": 2, "resumed": RESUMED}),
         ("upstairs, interrupted", {**upstairs, **no_close(), "ended": 2, "dwell": [0, None]}),
     ]
     return [
@@ -220,6 +226,21 @@ def refused_evidence() -> list[Case]:
             "no signal of an open visit",
             {**no_close(), **opened, "ended": 2, "no_signal": True},
             "no_signal",
+        ),
+        ("resumed without a time", {"resumed": [0, *RESUMED[1:]]}, "resumed"),
+        ("resumed in four", {"resumed": RESUMED[:4]}, "resumed"),
+        ("resumed before it was left", {"resumed": [1, -1, *RESUMED[2:]]}, "resumed"),
+        ("resumed without a stamp", {"resumed": [1, 93, None, *RESUMED[3:]]}, "resumed"),
+        ("resumed without a verdict", {"resumed": [*RESUMED[:4], None]}, "resumed"),
+        (
+            "resumed by bad fixes",
+            {"resumed": [*RESUMED[:3], [70, b"\0"], RESUMED[4]]},
+            "fixes",
+        ),
+        (
+            "a refused visit that was resumed",
+            {**no_close(), "ended": 3, "opened": 0, "resumed": RESUMED},
+            "resumed",
         ),
         ("a dwell of one", {"dwell": [7]}, "dwell"),
         ("a negative dwell", {"dwell": [-1, 0]}, "dwell"),

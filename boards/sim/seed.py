@@ -9,7 +9,7 @@ import sys
 
 import board
 import vfs
-from handheld import provision, recovery
+from handheld import provision, recovery, wipe
 from handheld.volumes import Chain
 from ronda_protocol import cbor, segment
 
@@ -57,6 +57,13 @@ def do_install(the_board, wanted):
     cases = wanted.get("cases")
     device = the_board.nv.get("dev").decode()
     provision.install(the_board, device, _file(wanted["trust"]), cases and _file(cases))
+    return {}
+
+
+def do_wipe(the_board, wanted):
+    """Destroy the keys and files of debtor data, of the "round" or "all"; the next boot does and
+    tells the rest."""
+    wipe.destroy(the_board, wipe.ALL if wanted["what"] == "all" else wipe.ROUND)
     return {}
 
 

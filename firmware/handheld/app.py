@@ -70,6 +70,7 @@ class App:
             self._missing("nv")  # the next boot may have this one's number
         self.config = self._config()
         self.trust = Trust(board)
+        self._over = None
         self._packs, self._told_future = [], 0  # rows of the packs in force (packs.row_of)
         # Unix seconds at ms 0, when packs were last looked at by it; None: by no time at all.
         self._zero = self.clock.utc()
@@ -79,6 +80,7 @@ class App:
         self._set({})
         self.visits.open()
         forget("handheld.recovery", "handheld.saving", "handheld.vault", "ronda_protocol.visit")
+        forget("handheld.wipe")
         forget("ronda_protocol.reading", *SIGNING)
         from handheld import packs
 
@@ -239,10 +241,27 @@ class App:
                 if kind not in [found[0] for found in self._packs]:
                     self._look(kind)
         self._zero = zero
+        self._end_round()
         future = self.trust.future[self._told_future :]
         if future:
             self._told_future += len(future)
             self.log.event(track.FUTURE_PACK, future)
+
+    def _end_round(self):
+        """Wipe cases that are over, once they have been so for ten minutes of this boot: a clock
+        that was wrong for a moment destroys nothing."""
+        cases, ms = self.visits.cases, self.clock.ms()
+        if cases and self.clock.utc() < cases.expires_at:
+            self._over = None
+        elif self._over is None:
+            self._over = ms + _LIVED_MS
+        elif 0 < self._over <= ms:
+            self._over = 0  # once a boot is enough
+            from handheld import packs
+
+            if packs.over(self.trust, self.clock):
+                self.visits.save("end_round")
+            forget("handheld.packs", "handheld.vault", *_BODIES)
 
     async def intent(self, name, args):
         """Do one intent, a script's or a page's; its answer."""
@@ -253,6 +272,8 @@ class App:
             result = {"ok": True, "code": "sealed"}
         else:
             result = await self.visits.intent(name, args)
+        if name == "shift_end" and self.sync and not self.visits.cases:
+            self.sync.coming = self.sync.want = None  # its file is gone
         if name == "shift_start" and result["ok"]:
             self.battery.note()
         if name in ("sync", "status"):

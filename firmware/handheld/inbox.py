@@ -11,7 +11,7 @@ pack and putting it in its place is packs'. A pack is applied while no other tas
 import os
 
 from micropython import const
-from ronda_protocol import cbor, chunk, cose, receipt, track
+from ronda_protocol import cbor, cose, track
 
 from handheld.sync import add
 
@@ -69,6 +69,8 @@ def begin(sync, data):
 
 def more(sync, data):
     """A chunk. ChunkError: it is none."""
+    from ronda_protocol import chunk
+
     name, offset, part = chunk.decode(data)
     coming = sync.coming
     if not coming or coming[0] != name:
@@ -154,6 +156,8 @@ def _tell(sync, row, code):
 
 def ask(sync, data):
     """A resend request. ReceiptError or CoseError: it is none."""
+    from ronda_protocol import receipt
+
     sign1 = cose.parse(data)
     found = receipt.decode_resend(sign1.payload)
     board = sync.board

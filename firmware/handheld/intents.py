@@ -125,6 +125,8 @@ def idle(visits):
     """Why nothing may begin now: already_open, no_shift, or None."""
     if visits.fields:
         return "already_open"
+    if visits.pending:
+        return "ask_resume"
     return None if visits.in_shift else "no_shift"
 
 
@@ -187,6 +189,11 @@ def answer(visits, get):
     if wrong:
         return _no("invalid", problems=[wrong])
     return "answer", name, value
+
+
+def resume(_visits, get):
+    """{accept}: what becomes of the visit that was open when the power went; see resume."""
+    return "resume", "answer", get("accept") is True
 
 
 def close(visits, get):

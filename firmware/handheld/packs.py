@@ -11,9 +11,9 @@ import hashlib
 import os
 
 from micropython import const
-from ronda_protocol import bodies, cbor, cose, p256, pack, track
+from ronda_protocol import cbor, cose, pack, track
 
-from handheld import vault
+from handheld import forget
 
 _HEAD = const(1024)
 _KINDS = (pack.TRUST, pack.CASES, pack.CONFIG)
@@ -49,6 +49,8 @@ def store(board, path, data):
     except ValueError:
         secret = False  # what is no pack nobody will take for one
     if secret:
+        from handheld import vault
+
         nonce = board.entropy(vault.NONCE)
         data = data[:at] + nonce + vault.pieces(board, nonce, 0, data[at:])
     replace(path, data)
@@ -98,6 +100,8 @@ def _span(f, path, at, manifest):
     """(nonce or None, bytes of the body that are there) of an open pack file; None: no body."""
     if manifest.pack_type != pack.CASES:
         return None, os.stat(path)[6] - at
+    from handheld import vault
+
     f.seek(at)
     return vault.measure(f)
 
@@ -168,7 +172,7 @@ def authenticate(trust, clock, sign1, manifest):
     public = trust.key(sign1.kid, role, now) if role else trust.root
     if public is None:
         raise pack.PackError("signer")
-    if not cose.verify(sign1, public, p256.verify):
+    if not _verified(sign1, public):
         raise pack.PackError("signature")
     if not trust.in_time(manifest.not_before, manifest.not_after, now, manifest.name):
         raise pack.PackError("time")
@@ -197,6 +201,8 @@ def load(trust, clock, kind, path=None):
             else:
                 authenticate(trust, clock, sign1, manifest)
                 if kind == pack.CONFIG:
+                    from ronda_protocol import bodies
+
                     value = bodies.decode_config(_body(f, at, manifest))
                 else:
                     value = _cases(trust.board, clock, path, at, manifest)
@@ -215,11 +221,24 @@ def _body(f, at, manifest):
     return data
 
 
+def _verified(sign1, public):
+    """Whether the key signed it; the curve leaves the heap at once."""
+    from ronda_protocol import p256
+
+    try:
+        return cose.verify(sign1, public, p256.verify)
+    finally:
+        p256 = None
+        forget("ronda_protocol.p256", "ronda_protocol.p256_table")
+
+
 def _trust(trust, sign1, manifest, body):
+    from ronda_protocol import bodies
+
     root, keys = bodies.decode_trust(body)
     if cose.thumbprint(root) != trust.board.nv.get("root"):
         raise pack.PackError("root")
-    if not cose.verify(sign1, root, p256.verify):
+    if not _verified(sign1, root):
         raise pack.PackError("signature")
     return [manifest.not_before, manifest.not_after], keys, root
 
@@ -298,6 +317,28 @@ def find(trust, clock, log, kind, again=False):
     if missing:
         log.event(track.PART_MISSING, [pack.TYPE_NAMES[kind]])
     return None
+
+
+def _ended(board, clock, scope):
+    with open(_place(board, pack.CASES, scope), "rb") as f:
+        return head(f)[1].not_after < clock.utc()
+
+
+def over(trust, clock):
+    """Whether there are cases on flash, and all of them are past their time or nobody's."""
+    there = False
+    for scope in ("", pack.SITE):
+        try:
+            load(trust, clock, pack.CASES, _place(trust.board, pack.CASES, scope))
+            return False
+        except pack.PackError as error:
+            if error.code == "missing":
+                continue
+            there = True
+            early = error.code == "time" and not _ended(trust.board, clock, scope)
+            if early or error.code not in ("expired", "time", "unreadable"):
+                return False
+    return there
 
 
 def take(trust, clock, log):

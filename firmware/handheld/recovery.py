@@ -259,7 +259,7 @@ def open_visits(visits):
     """Visits.open; see there."""
     from ronda_protocol import visit
 
-    from handheld import saving
+    from handheld import saving, wipe
 
     for data, _ in visits.shift_file.each():
         try:
@@ -267,13 +267,70 @@ def open_visits(visits):
         except (ValueError, TypeError):
             pass
     for file in (visits.refused_file, visits.visit_file):
-        evidence, answers, attempts, first = saving.read(visits, file)
+        evidence, answers, attempts, first, records = _read(visits, file)
         if evidence and not _is_sealed(visits.log, first[0], first[1], evidence):
             if evidence["ended"] == visit.REFUSED:
                 evidence["attempts"] = attempts
+            elif visits.in_shift and file is visits.visit_file:
+                last = max(evidence["check_in"][2] or 0, _last_utc(visits.log))
+                visits.pending = {"fields": evidence, "answers": answers, "records": records}
+                visits.pending.update({"last": last, "offered": False, "next_ms": 0})
+                continue
             if saving.seal(visits, evidence, answers) is None:
                 continue
         file.clear()
+    wipe.finish(visits)
+
+
+def _last_utc(log):
+    """Unix seconds of the last entry of the newest sealed track, or 0: when the power went, it was
+    that late at least."""
+    from ronda_protocol import reading
+
+    for seq in range(log.head, max(0, log.head - 8), -1):
+        header = log.chain.header(seq)
+        if header and header.body == segment.TRACK_BODY and header.stamp[2]:
+            entries = reading.parse(log.read(seq)).entries()
+            last = max([entry[2] for entry in entries])
+            return header.stamp[2] + (last - header.stamp[1]) // 1000
+    return 0
+
+
+def _read(visits, file):
+    """(evidence or None, answers, attempts, [log id, head, evidence], highest number of a
+    record) of a visit's file. What cannot be read is passed over, as a damaged record is."""
+    from ronda_protocol import reading
+
+    from handheld import saving, vault
+
+    evidence, answers, attempts, first, records = None, {}, 1, None, 0
+    for data, _ in file.each():
+        if not data or len(data) < 3:
+            continue
+        kind, number = unpack_from(">BH", data)
+        begin = 3
+        if kind == saving.FIRST:
+            begin += vault.NONCE
+            file.nonce = data[3:begin]
+        elif not file.nonce:
+            continue
+        at = vault.at(file.nonce, kind << 16 | number)
+        which = vault.ANSWERS if kind == saving.ANSWER else vault.EVIDENCE
+        try:
+            value = cbor.decode(vault.unlock(visits.board, which, b"", at, data[begin:]) or b"")
+            if kind == saving.FIRST:
+                first, evidence, answers, attempts = value, None, {}, 1
+                evidence = reading.decode_evidence(value[2])
+            elif kind == saving.ANSWER:
+                answers[value[0]] = value[1]
+            elif kind == saving.ATTEMPT:
+                attempts = number
+            elif kind == saving.RESUMED and evidence:
+                evidence["resumed"] = value
+            records = max(records, number)
+        except (ValueError, TypeError):
+            pass
+    return evidence, answers, attempts, first, records
 
 
 def _is_sealed(log, log_id, since, evidence):
@@ -286,8 +343,10 @@ def _is_sealed(log, log_id, since, evidence):
         for seq in range(since + 1, chain.head + 1):
             header = chain.header(seq)
             if header and header.body == segment.VISIT_BODY:
-                part = reading.parse(chain.read(seq)).parts[segment.EVIDENCE]
-                found = reading.decode_evidence(part)
+                data = chain.read(seq)
+                if not data:
+                    continue
+                found = reading.decode_evidence(reading.parse(data).parts[segment.EVIDENCE])
                 if all(
                     found[name] == evidence[name] for name in ("case_id", "check_in", "opened")
                 ):

@@ -4,7 +4,7 @@ Loaded once `intents` has left the heap, and dropped as it is: a seal needs the 
 Decides nothing.
 """
 
-from struct import pack, unpack_from
+from struct import pack
 
 from micropython import const
 from ronda_protocol import cbor
@@ -13,7 +13,7 @@ from handheld import forget
 
 _RETRY_MS = const(60000)
 _CLOSE_BLOCKS = const(4)  # of a full flash, for the seal: no answer goes there
-FIRST, ANSWER, ATTEMPT = 0, 1, 2
+FIRST, ANSWER, ATTEMPT, RESUMED = 0, 1, 2, 3
 """Kinds of records of a visit's file."""
 
 
@@ -72,40 +72,6 @@ def _first(visits, file, fields):
     return _write(visits, file, FIRST, 0, value)
 
 
-def read(visits, file):
-    """(evidence or None, answers, attempts, [log id, head, evidence]) of a visit's file. What
-    cannot be read is passed over, as a damaged record is."""
-    from ronda_protocol import reading
-
-    from handheld import vault
-
-    evidence, answers, attempts, first = None, {}, 1, None
-    for data, _ in file.each():
-        if not data or len(data) < 3:
-            continue
-        kind, number = unpack_from(">BH", data)
-        begin = 3
-        if kind == FIRST:
-            begin += vault.NONCE
-            file.nonce = data[3:begin]
-        elif not file.nonce:
-            continue
-        at = vault.at(file.nonce, kind << 16 | number)
-        which = vault.ANSWERS if kind == ANSWER else vault.EVIDENCE
-        try:
-            value = cbor.decode(vault.unlock(visits.board, which, b"", at, data[begin:]) or b"")
-            if kind == FIRST:
-                first, evidence, answers, attempts = value, None, {}, 1
-                evidence = reading.decode_evidence(value[2])
-            elif kind == ANSWER:
-                answers[value[0]] = value[1]
-            elif kind == ATTEMPT:
-                attempts = number
-        except (ValueError, TypeError):
-            pass
-    return evidence, answers, attempts, first
-
-
 def start_shift(visits, gestor):
     """Begin a shift."""
     log = visits.log
@@ -113,19 +79,58 @@ def start_shift(visits, gestor):
     if not visits.shift_file.append(cbor.encode([1, gestor, log.log_id, log.head])):
         return _no("storage_full")
     visits.in_shift, visits.gestor = True, gestor
+    visits.used = visits.cases and visits.cases.version
     log.event(7, [gestor])  # SHIFT_START
     return {"ok": True, "code": "shift_started"}
 
 
 def end_shift(visits):
-    """End the shift."""
+    """End the shift, and with it the round: its cases are wiped, but a set that came in the
+    meantime and was not used yet."""
+    if visits.pending:
+        if not resume(visits, "seal", "shift_end"):
+            return _no("storage_full")
     seal_refused(visits)
     visits.shift_file.clear()
     visits.in_shift = False
     visits.log.event(8, [visits.gestor])  # SHIFT_END
     visits.gestor = None
-    visits.log.seal_track()
+    cases = visits.cases
+    if cases and visits.used in (None, cases.version):
+        end_round(visits)
+    else:
+        visits.log.seal_track()
     return {"ok": True, "code": "shift_ended"}
+
+
+def end_round(visits):
+    """Wipe the round's cases. What the flash or nv refuses a later boot does."""
+    from handheld import wipe
+
+    try:
+        wipe.run(visits, wipe.ROUND)
+    except OSError:
+        visits.cases = None
+    wipe = None
+    forget("handheld.wipe", "handheld.vault")
+
+
+def resume(visits, what, *args):
+    """Do a function of `resume`, which leaves the heap at once."""
+    from handheld import resume
+
+    try:
+        return getattr(resume, what)(visits, *args)
+    finally:
+        resume = None
+        forget("handheld.resume", "handheld.intents", "ronda_protocol.visit")
+        if not visits.stay:
+            forget("ronda_protocol.fence", "ronda_protocol.polygon")
+
+
+def resumed(visits, value):
+    """Whether it is durable that the pending visit goes on."""
+    return _write(visits, visits.visit_file, RESUMED, value[0], value)
 
 
 def begin(visits, code, fields):
@@ -134,7 +139,7 @@ def begin(visits, code, fields):
     if not _first(visits, visits.visit_file, fields):
         return _no("storage_full")
     visits.fields, visits.answers, visits.records = fields, {}, 0
-    visits.tried = None
+    visits.tried, visits.used = None, fields["cases_version"]
     visits.log.event(15, [fields["case_id"]])  # VISIT_STARTED
     verdict = fields["check_in_verdict"]
     return {"ok": True, "code": code, "case_id": fields["case_id"], "verdict": verdict}

@@ -20,21 +20,37 @@ NONCE = const(12)
 PIECE = const(512)  # longest record of a file that is read a piece at a time
 _NAME = "rest"  # in nv
 _SECRET = const(16)
+_LENGTH = const(49)  # three secrets, and the wipe that is owed
 _TAG = const(16)
 _MARK = const(4)
 
 
-def make(board, which=(ROUND, ANSWERS, EVIDENCE)):
+def make(board, which=(ROUND, ANSWERS, EVIDENCE), owed=0):
     """Make new secrets: what was written under the old ones nobody can read any more. OSError.
 
-    The new ones are a hash of the old and fresh randomness: never worse than either alone."""
+    The new ones are a hash of the old and fresh randomness: never worse than either alone. In the
+    same write: the wipe that is `owed` from now on."""
     old = board.nv.get(_NAME) or b""
-    fresh = hashlib.sha256(old + board.entropy(32)).digest()
-    data = bytearray(old if len(old) == 3 * _SECRET else 3 * _SECRET)
+    fresh = _derive(old, board.entropy(32))
+    data, all_new = bytearray(old), len(old) != _LENGTH
+    if all_new:
+        data = bytearray(_LENGTH)
     for n in range(3):
-        if n in which or len(old) != 3 * _SECRET:
+        if all_new or n in which:
             data[n * _SECRET : (n + 1) * _SECRET] = _derive(bytes([n]), fresh)[:_SECRET]
+    data[-1] = owed
     board.nv.set(_NAME, bytes(data))
+
+
+def owed(board):
+    """The wipe that was begun and not ended, 0 for none."""
+    data = board.nv.get(_NAME)
+    return data[-1] if data and len(data) == _LENGTH else 0
+
+
+def settle(board):
+    """No wipe is owed any more. OSError."""
+    board.nv.set(_NAME, board.nv.get(_NAME)[:-1] + b"\0")
 
 
 def _derive(label, secret):
@@ -43,7 +59,7 @@ def _derive(label, secret):
 
 def _secret(board, which):
     data = board.nv.get(_NAME)
-    if not data or len(data) != 3 * _SECRET:
+    if not data or len(data) != _LENGTH:
         make(board)
         data = board.nv.get(_NAME)
     return data[which * _SECRET : (which + 1) * _SECRET]

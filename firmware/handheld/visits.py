@@ -11,7 +11,8 @@ from handheld import SIGNING, forget
 from handheld.volumes import Records
 
 _PORTAL_MS = const(1200000)  # visit.PORTAL_MS of ronda_protocol, which is not kept
-INTENTS = "shift_start shift_end register_portal check_in answer close correct status"
+_LOOK_MS = const(15000)
+INTENTS = "shift_start shift_end register_portal check_in answer close correct resume status"
 
 
 class Visits:
@@ -35,6 +36,8 @@ class Visits:
         self.visit_file = Records(board.storage + "/visit")
         self.refused_file = Records(board.storage + "/refused")
         self.fields = None  # evidence fields of the open visit
+        self.pending = None  # one that was open when the power went: see resume.py
+        self.used = None  # version of the cases that this shift began with or went by
         self.answers = {}
         self.done = {}  # cases closed in this shift, with what a list shows of them
         self.records = 0
@@ -89,6 +92,10 @@ class Visits:
         """Call every second or so: seals refused attempts and the open track when due."""
         if self.refused and self.clock.ms() >= self.refused_ms + self.repeat_s * 1000:
             self.save("seal_refused")
+        pending = self.pending
+        if pending and self.clock.ms() >= pending["next_ms"]:
+            pending["next_ms"] = self.clock.ms() + _LOOK_MS
+            self.save("resume", "look")
         if self.portal and not self.portal_s():
             self.portal = None
         self.log.tick()
@@ -101,6 +108,7 @@ class Visits:
             "shift": self.in_shift,
             "gestor": self.gestor,
             "visit": self.case_id,
+            "resume": self.pending and self.pending["fields"]["case_id"],
             "portal_s": self.portal_s(),
             "answers": len(self.answers),
             "seq": log.head,

@@ -35,6 +35,8 @@ class Fences:
         self.check_in = self._moment("check_in")
         self.close = self._moment("close")
         self.portal = self._portal()
+        resumed: list[Any] | None = evidence.get("resumed")
+        self.resumed = None if resumed is None else self._judged("resumed", *resumed[2:5])
 
     def _moment(self, name: str) -> dict[str, Any] | None:
         theirs: list[Any] | None = self._evidence.get(f"{name}_verdict")
@@ -101,9 +103,11 @@ class Fences:
             return None
         fits = self._row_fits("check_in", check_in[1], told[0])
         if close is not None and told[1] is not None:
-            # A row that goes on at the check-in counts from its last fix, 10 s before at most.
-            most = close[1] - check_in[1] + fence.DWELL_GAP_MS
-            row = self._row([fix for fix in self.fixes.get("close", []) if fix[2] > check_in[1]])
+            # A row that goes on at the check-in counts from its last fix, 10 s before at most;
+            # of a visit that was resumed, at that moment.
+            begin = evidence["resumed"][2][1] if self.resumed else check_in[1]
+            most = close[1] - begin + fence.DWELL_GAP_MS
+            row = self._row([fix for fix in self.fixes.get("close", []) if fix[2] > begin])
             fits = fits and row.longest_s() <= told[1] <= most // 1000
         return None if fits else {"moment": "dwell", "handheld": told}
 

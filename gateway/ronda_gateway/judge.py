@@ -16,7 +16,8 @@ _WINDOW_MS = 30_000
 _SLACK_MS = 1_000
 
 # Reasons that make a visit an exception: a human has to look. `portal` is none: what was inside
-# at the entrance not long before opens (protocol.md, Check-in policy).
+# at the entrance not long before opens (protocol.md, Check-in policy). `resumed` is none: inside
+# again at the same door, ten minutes after the power went at most.
 _EXCEPTIONS = frozenset(
     {
         "chain_broken",
@@ -86,12 +87,10 @@ def _alarms(evidence: dict[str, Any], fences: Fences, search_m: int) -> dict[str
     if fences.trouble:
         alarms[BAD_FENCE] = {"why": fences.trouble}
     else:
-        for moment in ("check_in", "close", "portal"):
+        for moment in ("check_in", "close", "portal", "resumed"):
             found: dict[str, Any] | None = getattr(fences, moment)
             if found and not found["agrees"]:
-                theirs = (
-                    evidence["portal"][2] if moment == "portal" else evidence[f"{moment}_verdict"]
-                )
+                theirs = _told(evidence, moment)
                 alarms["verdict_mismatch"] = {
                     "moment": moment,
                     "handheld": theirs,
@@ -109,6 +108,13 @@ def _alarms(evidence: dict[str, Any], fences: Fences, search_m: int) -> dict[str
     return alarms
 
 
+def _told(evidence: dict[str, Any], moment: str) -> Any:
+    """The handheld's verdict of a moment."""
+    if moment == "portal":
+        return evidence["portal"][2]
+    return evidence["resumed"][4] if moment == "resumed" else evidence[f"{moment}_verdict"]
+
+
 def _dwell(evidence: dict[str, Any]) -> int:
     """Seconds inside before the check-in, or at the portal that opened it."""
     portal, dwell = evidence.get("portal"), evidence.get("dwell")
@@ -124,6 +130,8 @@ def _door_reasons(evidence: dict[str, Any], fences: Fences) -> list[str]:
         reasons.append("refused_at_door")
     if evidence["ended"] == visit.INTERRUPTED:
         reasons.append("interrupted")
+    if fences.resumed:
+        reasons.append("resumed")
     if opened == visit.OPENED_UNCONFIRMED:
         reasons.append("location_unconfirmed")
     if opened == visit.OPENED_ADDRESS:
@@ -134,7 +142,8 @@ def _door_reasons(evidence: dict[str, Any], fences: Fences) -> list[str]:
             reasons += _back_at_the_portal(fences)
     if "uncertain" in (decisive["handheld"], decisive["gateway"]):
         reasons.append("fence_uncertain")
-    opinions = [found for found in (fences.check_in, fences.close, fences.portal) if found]
+    moments = (fences.check_in, fences.close, fences.portal, fences.resumed)
+    opinions = [found for found in moments if found]
     if not all(found["own_agrees"] for found in opinions):
         reasons.append("fence_opinion_differs")
     return reasons + _fix_reasons(evidence, fences)
@@ -173,7 +182,16 @@ def _policy_holds(evidence: dict[str, Any], search_m: int) -> bool:
         visit.OPENED_REFUSED: kind == fence.OUTSIDE and not (geocoded and near),
         visit.OPENED_PORTAL: kind == fence.UNCERTAIN and _portal_holds(evidence),
     }
-    return expected[evidence["opened"]]
+    return expected[evidence["opened"]] and _resumption_holds(evidence)
+
+
+def _resumption_holds(evidence: dict[str, Any]) -> bool:
+    """Whether a visit that says it was resumed was so inside, in time, in a later boot."""
+    if "resumed" not in evidence:
+        return True
+    _, away_s, stamp, _, verdict = evidence["resumed"]
+    inside = verdict[0] == fence.INSIDE
+    return inside and away_s <= visit.RESUME_S and stamp[0] > evidence["check_in"][0]
 
 
 def _portal_holds(evidence: dict[str, Any]) -> bool:

@@ -148,6 +148,7 @@ def event_name(code: int) -> str:
     names = (
         "boot time_set time_step gps_silent fix_lost fix_found shift_start shift_end pause resume"
         " recovered lost pack storage_full visit_started - part_missing future_pack"
+        " visit_resume wiped"
     ).split()
     name = names[code - 1] if 0 < code <= len(names) else "-"
     return f"event-{code}" if name == "-" else name
@@ -461,6 +462,12 @@ def _check_portal(fields: "Any") -> None:
     no_signal = get("no_signal")
     closed = opened and get("ended") == visit.CLOSED
     _need_visit(no_signal is None or no_signal is True and closed, "no_signal")
+    resumed = get("resumed")
+    if resumed is not None:
+        ok = get("ended") != visit.REFUSED and is_list(resumed, 5, 5) and is_stamp(resumed[2])
+        _need_visit(ok and is_uint(resumed[0], U16, 1) and is_uint(resumed[1]), "resumed")
+        _need_visit(_is_verdict(resumed[4]), "resumed")
+        visit.check_window(resumed[3], resumed[2][1])
 
 
 def _is_lines(value: "Any") -> bool:
@@ -500,6 +507,8 @@ def decode_evidence(part: bytes) -> "dict[str, Any]":
             unpack_window(fields[name + "_fixes"], fields[name][1])
     if "portal" in fields:
         unpack_window(fields["portal"][1], fields["portal"][0][1])
+    if "resumed" in fields:
+        unpack_window(fields["resumed"][3], fields["resumed"][2][1])
     return fields
 
 

@@ -39,6 +39,9 @@ POLICY_NAMES = ("refused", "inside", "unconfirmed", "address_to_confirm", "porta
 PORTAL_MS = 1200000
 """How long what was registered at a building's entrance is good for upstairs, in one boot."""
 
+RESUME_S = 600
+"""How long after the power went a visit may be resumed, in seconds."""
+
 # What a promise settles.
 SETTLES_ALL = 1
 PARTIAL = 2
@@ -56,7 +59,7 @@ MAX_BODY = 16384
 FIELDS = (
     "ended case_id portfolio creditor place check_in check_in_fixes check_in_verdict opened"
     " close close_fixes close_verdict law outcome battery attempts gestor form cases_version"
-    " dwell portal no_signal"
+    " dwell portal no_signal resumed"
 )
 
 

@@ -49,6 +49,7 @@ BEYOND_CDDL = {
         "a fix after the check-in",
         "nine fixes",
         "a portal of bad fixes",
+        "resumed by bad fixes",
         "a portal's fixes before boot",
     },
     "answers": {"a NUL"},

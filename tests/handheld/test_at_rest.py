@@ -2,12 +2,13 @@
 
 import binascii
 import hashlib
+import os
 
 import always_loaded  # noqa: F401
-from handheld import packs, provision, vault
+from handheld import packs, provision, vault, wipe
 from handheld_board import PowerCut
 from pii_scan import needles, scan
-from ronda_protocol import cbor, pack
+from ronda_protocol import cbor, pack, reading, segment, track, visit
 from test_inbox import NOW, Handheld, LinkBoard, cases_pack, chunks, trust_pack, whole
 from test_visits import DOOR, Day
 
@@ -208,3 +209,118 @@ def test_a_pack_in_clear_is_refused():
     except pack.PackError as error:
         assert error.code == "unreadable"
     assert day.visits.cases.get("caso-0") is None
+
+
+def round_of(board):
+    """Whether a boot can still read the cases that lie on flash."""
+    day = Day(board, packs=lambda _: None, utc=NOW)
+    load(day)
+    return day.visits.cases is not None
+
+
+def events(day, code):
+    day.log.seal_track()
+    found = []
+    for seq in range(1, day.log.head + 1):
+        part = reading.parse(day.log.read(seq))
+        found += [entry[4] for entry in part.entries() if entry[:1] + entry[3:4] == [3, code]]
+    return found
+
+
+def test_the_end_of_the_shift_ends_the_round():
+    day = begun()
+    with open("/flash/packs/cases", "rb") as f:
+        old = f.read()
+    day.do("check_in", case_id="caso-0")
+    done = day.do("close", **CLOSING)
+    assert day.do("shift_end")["ok"] and day.visits.cases is None
+    assert events(day, track.WIPED) == [["round"]] and not vault.owed(day.board)
+    assert "cases" not in os.listdir("/flash/packs")
+    # The image as it was, put back: nobody can read it any more.
+    with open("/flash/packs/cases", "wb") as f:
+        f.write(old)
+    assert not round_of(day.board)
+    # What was said at the door is not the round's: it is still to be sent, and in grace after it.
+    assert len(scan(day.log.read(done["seq"]), WANTED)) >= 3
+    clean(day.board)
+
+
+def test_a_set_that_came_for_tomorrow_stays():
+    day = begun()
+    day.do("check_in", case_id="caso-0")
+    day.do("close", **CLOSING)
+    day.visits.cases.version += 1  # another one has come
+    assert day.do("shift_end")["ok"] and day.visits.cases
+    assert round_of(day.board) and not events(day, track.WIPED)
+
+
+def test_a_wipe_of_all_leaves_what_proves_the_visit():
+    day = begun()
+    day.do("check_in", case_id="caso-0")
+    first = day.do("close", **CLOSING)["seq"]
+    day.do("check_in", case_id="caso-0")
+    day.do("answer", id="quien", value="codeudor")
+    wipe.run(day.visits, wipe.ALL)
+    assert day.visits.cases is None and day.visits.case_id is None
+    parts = [reading.parse(day.log.read(seq)) for seq in range(1, day.log.head + 1)]
+    parts = [part for part in parts if part.header.body == segment.VISIT_BODY]
+    assert parts[0].header.seq == first and sorted(parts[0].header.parts) == [2, 3, 4]
+    assert sorted(parts[0].parts) == [2]  # signed for, and gone
+    facts = [reading.decode_evidence(part.parts[2]) for part in parts]
+    assert [f["ended"] for f in facts] == [visit.CLOSED, visit.INTERRUPTED]
+    assert events(day, track.WIPED) == [["all"]]
+    assert events(day, track.LOST) == [[first, first, "wiped"]]
+    clean(day.board)
+    day.board.reboot()
+    assert not round_of(day.board)
+
+
+def test_a_wipe_cut_at_any_operation_is_ended_by_the_next_boot():
+    board = begun().board
+    day = begun(board)
+    day.do("check_in", case_id="caso-0")
+    day.do("close", **CLOSING)
+    blocks = dict((k, bytes(v)) for k, v in board.blocks.data.items())
+    values = dict(board.nv.values)
+    for what in (wipe.ROUND, wipe.ALL):
+        cut, ended = 0, False
+        while not ended:
+            cut += 1
+            board.blocks.data = dict((k, bytearray(v)) for k, v in blocks.items())
+            board.nv.values = dict(values)
+            board.reboot()
+            day = begun(board)
+            board.flash.operations, board.flash.cut_at = 0, cut
+            try:
+                wipe.run(day.visits, what)
+                ended = True
+            except PowerCut:
+                pass
+            assert board.nv.values["rest"] != values["rest"]
+            board.reboot()
+            day = Day(board, packs=lambda _: None, utc=NOW)
+            assert not vault.owed(board) and "cases" not in os.listdir("/flash/packs"), cut
+            assert ["round" if what == wipe.ROUND else "all"] in events(day, track.WIPED)
+            clean(board)
+        assert cut > 4
+
+
+def test_a_bench_wipes_and_the_next_boot_tells():
+    day = begun()
+    wipe.destroy(day.board, wipe.ALL)
+    assert "cases" not in os.listdir("/flash/packs") and vault.owed(day.board) == wipe.ALL
+    day.board.reboot()
+    day = Day(day.board, packs=lambda _: None, utc=NOW)
+    assert events(day, track.WIPED) == [["all"]]
+
+
+def test_cases_past_their_time_are_over_and_others_are_not():
+    for expires, over in ((NOW + 86400, False), (NOW - 1, True)):
+        board = LinkBoard(128)
+        provision.install(board, "prueba-01", whole(*trust_pack()))
+        packs.store(
+            board, "/flash/packs/cases", whole(*cases_pack(10, body=body(expires=expires)))
+        )
+        day = Day(board, packs=lambda _: None, utc=NOW)
+        load(day)
+        assert packs.over(day.trust, day.clock) is over

@@ -1,6 +1,7 @@
 """Corrections at the handheld: by the gestor of the visit, within the shift, and signed."""
 
-import always_loaded  # noqa: F401
+import always_loaded
+from handheld import visits
 from ronda_protocol import correction, segment, track, visit
 from test_visits import Day, opened
 
@@ -122,6 +123,8 @@ def test_the_code_does_not_stay():
     import sys
 
     day, seq = closed()
+    kept, visits.forget = visits.forget, always_loaded.forget
     fix(day, seq)
+    visits.forget = kept
     for name in ("handheld.corrections", "ronda_protocol.correction", "ronda_protocol.reading"):
         assert name not in sys.modules, name

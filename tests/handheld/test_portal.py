@@ -148,7 +148,9 @@ def test_an_interrupted_visit_has_no_dwell_after_its_check_in():
     day.do("check_in", case_id="caso-0")
     day.gnss.stay(day, 100)
     day.board.reboot()
-    facts = Day(day.board, Round()).evidence()[0]
+    day = Day(day.board, Round())
+    assert day.do("resume", accept=False)["code"] == "interrupted"
+    facts = day.evidence()[0]
     assert facts["ended"] == visit.INTERRUPTED and facts["dwell"] == [7, None]
 
 
@@ -298,6 +300,8 @@ def test_an_open_visit_and_the_end_of_the_shift():
     closed(day, no_signal=True)
     day.do("shift_end")
     day.do("shift_start")
+    assert day.do("check_in", case_id="caso-0")["code"] == "no_cases"  # they went with the shift
+    day.visits.cases = Round()
     assert day.do("check_in", case_id="caso-0")["code"] == "waiting_fix"
 
 
@@ -314,7 +318,9 @@ def test_a_power_cut_upstairs_keeps_what_was_registered():
     day = upstairs(FakeBoard(), case_id="caso-0")
     day.do("check_in", case_id="caso-0")
     day.board.reboot()
-    facts = Day(day.board, Round()).evidence()[0]
+    day = Day(day.board, Round())
+    assert day.do("resume", accept=False)["code"] == "interrupted"
+    facts = day.evidence()[0]
     assert facts["ended"] == visit.INTERRUPTED and facts["opened"] == visit.OPENED_PORTAL
     assert facts["portal"][2][0] == fence.INSIDE and facts["dwell"] == [0, None]
     found = [s for s in Day(day.board, Round()).segments() if s.header.body == segment.VISIT_BODY]

@@ -209,6 +209,7 @@ TEXTS: dict[str, Text] = {
     "evidence.moment.check_in": Text("llegada", "check-in"),
     "evidence.moment.close": Text("cierre", "close"),
     "evidence.moment.portal": Text("portal", "entrance"),
+    "evidence.moment.resumed": Text("al seguir", "going on"),
     "evidence.fence": Text(
         "cerco, {moment}: el veredicto se deduce de las posiciones firmadas: {verdict}",
         "fence, {moment}: the verdict follows from the signed fixes: {verdict}",
@@ -403,6 +404,8 @@ TEXTS: dict[str, Text] = {
     "word.event.part_missing": Text(
         "falta una pieza del equipo", "a part of the board is missing"
     ),
+    "word.event.visit_resume": Text("visita tras un corte", "visit after a power cut"),
+    "word.event.wiped": Text("datos de deudores borrados", "debtor data wiped"),
     "word.event.future_pack": Text("paquete con fecha futura", "pack dated in the future"),
     # ---- the feed ------------------------------------------------------------------------
     "feed.help": Text("Lo que ve la central.", "What the back office sees."),

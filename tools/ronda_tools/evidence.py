@@ -225,6 +225,8 @@ def _read_visit(report: Report, parts: dict[int, bytes]) -> None:
             _reproduce(report, fields["place"][2:], moment, seen)
     if fields.get("portal") is not None:
         _reproduce(report, fields["place"][2:], "portal", fields["portal"])
+    if fields.get("resumed") is not None:
+        _reproduce(report, fields["place"][2:], "resumed", fields["resumed"][2:])
 
 
 def _reproduce(report: Report, place: list[Any], moment: str, seen: list[Any]) -> None:

@@ -234,6 +234,10 @@ class Device:
         if visits.fields:
             stamp = visits.fields["check_in"]
             open_visit = [visits.case_id, stamp[0], stamp[1], visits.answers]
+        elif visits.pending:  # it was open when the power went: offered, or sealed in time
+            stamp = visits.pending["fields"]["check_in"]
+            name = visits.pending["fields"]["case_id"]
+            open_visit = [name, stamp[0], stamp[1], visits.pending["answers"]]
         put(b"V", cbor.encode([visits.in_shift, visits.gestor, open_visit]))
         return self._state()
 
