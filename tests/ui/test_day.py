@@ -74,6 +74,27 @@ def test_a_promise(panel: str, tmp_path: Path) -> None:
         me.check()
 
 
+def test_the_battery_is_pulled_in_the_middle(tmp_path: Path) -> None:
+    """After it is put in again the same question stands there, once the gestor says so."""
+    with hands(tmp_path, "mono") as me:
+        me.choose()
+        me.handset.pass_time(10)
+        me.walk(45)
+        me.choose()
+        me.choose()
+        me.choose()  # the debtor
+        before = me.look("ask-typology")
+        me.handset.pass_time(20)
+        me.pull_battery(60)
+        me.handset.pass_time(25)
+        me.look("again")
+        me.choose()
+        after = me.look("again-typology")
+        # But for the line of states: another clock, other segments.
+        assert before.splitlines()[5:] == after.splitlines()[5:]
+        me.check()
+
+
 def _ended(me):  # type: ignore[no-untyped-def]
     """End the shift, then the handheld; its report."""
     me.choose(3)

@@ -27,6 +27,7 @@ class Hands:
     def __init__(self, handset: Handset, panel: str, language: str) -> None:
         self.handset = handset
         self.seen: dict[str, str] = {}
+        self._gone_s = 0
         self._name = f"{panel}/{language}"
         self._alone = len(PANELS[panel].keys) == 1
         handset.pass_time(3)
@@ -55,6 +56,15 @@ class Hands:
             self.handset.pass_time()
         self.handset.press("ok", HOLD if self._alone else TAP)
         self.handset.pass_time()
+
+    def pull_battery(self, away_s: int) -> None:
+        """The power goes at once; it comes back after so many seconds, at the same place."""
+        old = self.handset
+        old.vm.kill()
+        self._gone_s += old.elapsed_s + away_s
+        unix = START + self._gone_s
+        self.handset = Handset(old.storage, old.panel, unix=unix, where=old.where)
+        self.handset.pass_time(3)
 
     def sealed_promise(self, storage: Path) -> dict[str, Any]:
         """The promise of the last visit on the flash of a handheld that was switched off."""
@@ -122,4 +132,8 @@ def hands(folder: Path, panel: str, language: str = "es") -> Generator[Hands]:
     )
     (storage / "nv" / "lang").write_bytes(language.encode())
     with Handset(storage, PANELS[panel], unix=START, where=PLACE) as handset:
-        yield Hands(handset, panel, language)
+        me = Hands(handset, panel, language)
+        try:
+            yield me
+        finally:
+            me.handset.vm.close()
