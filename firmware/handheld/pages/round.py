@@ -32,10 +32,7 @@ class Page:
         return rows
 
     def tick(self):
-        visits = self.ui.app.visits
-        if visits.pending:
-            return "go", "again", ()
-        return ("go", "ask", ()) if visits.case_id else None
+        return ("go", "ask", ()) if self.ui.app.visits.case_id else None
 
     def act(self, action):
         if action:
