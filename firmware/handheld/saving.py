@@ -98,7 +98,8 @@ def end_shift(visits):
     cases = visits.cases
     if cases and visits.used in (None, cases.version):
         end_round(visits)
-    visits.log.seal_track()
+    else:
+        visits.log.seal_track()
     return {"ok": True, "code": "shift_ended"}
 
 

@@ -124,6 +124,9 @@ class Ui:
     def _pressed(self, name, how):
         """What the page wishes after a key, or None."""
         self._hint = None
+        own = getattr(self._page, "key", None)
+        if own and own(name, how):
+            return None
         choices = [row for row in self._rows if row[0] == CHOICE]
         alone = len(self.board.keys.names) == 1
         if name == "down" or alone and how == TAP:

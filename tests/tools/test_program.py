@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from ronda_tools.click_words import spanish
@@ -50,6 +51,10 @@ def test_wrong_use_is_told_in_spanish(arguments: list[str], told: list[str]) -> 
     for words in told:
         assert words in text, text
     assert "Usage" not in text and "Try '" not in text and "Options:" not in text
+
+
+def test_the_version_needs_no_command() -> None:
+    assert ronda("--version") == (0, version("ronda") + "\n")
 
 
 def test_english_stays_english() -> None:

@@ -6,7 +6,7 @@ which dies with it and forgets everything. At the end of a batch everything must
 
 How long a start took is counted: `max start ms` by the clock (the aim is 2,000 on a machine that
 does nothing else), `max start cpu ms` of processor time. What breaks a case is one of more than
-20 s by the clock, since a laboratory's machine may be busy.
+a minute by the clock, since a laboratory's machine may be busy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from rig import Rig
 
 HANDHELDS = 50
 RATE = 200.0
-_LONGEST_START_S = 20.0
-_LONGEST_SETTLING_S = 90.0
+_LONGEST_START_S = 60.0
+_LONGEST_SETTLING_S = 240.0
 _MEMORY_MB = 256
-_MOST_UNSENT = 2000
+# What a busy machine cannot do is not piled up.
+_MOST_UNSENT = 600
 
 
 def plan(size: str) -> list[str]:
@@ -94,5 +95,5 @@ SUITE = Suite(
     title="The gateway is killed at any moment under load",
     plan=plan,
     run=run,
-    limit_s=400,
+    limit_s=900,
 )

@@ -44,6 +44,57 @@ def test_a_day(panel: str, language: str, tmp_path: Path) -> None:
         me.check()
 
 
+@pytest.mark.parametrize("panel", sorted(PANELS))
+def test_a_promise(panel: str, tmp_path: Path) -> None:
+    """Who pays how much and when, by keys; the promise is in the sealed visit."""
+    with hands(tmp_path, panel) as me:
+        me.choose()
+        me.handset.pass_time(10)
+        me.walk(45)
+        me.choose()
+        me.choose()
+        me.choose()  # the debtor
+        me.choose()  # willing and able
+        me.next(14)
+        me.look("outcome-promise")
+        me.choose()
+        me.look("promise-how-much")
+        me.choose(1)
+        for digit in (0, 0, 2, 5, 0):
+            me.turn(digit)
+        me.look("promise-until")
+        me.choose(2)
+        me.look("ask-save-promise")
+        me.choose()
+        storage = me.handset.storage
+        me.handset.end()
+        promise = me.sealed_promise(storage)
+        assert promise["pairs"] == [[25000, 20260922]]
+        assert (promise["who"], promise["kind"], promise["currency"]) == ("titular", 2, "PEN")
+        me.check()
+
+
+def test_the_battery_is_pulled_in_the_middle(tmp_path: Path) -> None:
+    """After it is put in again the same question stands there, once the gestor says so."""
+    with hands(tmp_path, "mono") as me:
+        me.choose()
+        me.handset.pass_time(10)
+        me.walk(45)
+        me.choose()
+        me.choose()
+        me.choose()  # the debtor
+        before = me.look("ask-typology")
+        me.handset.pass_time(20)
+        me.pull_battery(60)
+        me.handset.pass_time(25)
+        me.look("again")
+        me.choose()
+        after = me.look("again-typology")
+        # But for the line of states: another clock, other segments.
+        assert before.splitlines()[5:] == after.splitlines()[5:]
+        me.check()
+
+
 def _ended(me):  # type: ignore[no-untyped-def]
     """End the shift, then the handheld; its report."""
     me.choose(3)

@@ -6,8 +6,10 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ronda_gateway import site as sites
+from ronda_protocol import reading, segment
 from ronda_tools import metres, provision, screen_picture
 from ronda_tools.handset import HOLD, PANELS, TAP, Handset
 
@@ -25,6 +27,7 @@ class Hands:
     def __init__(self, handset: Handset, panel: str, language: str) -> None:
         self.handset = handset
         self.seen: dict[str, str] = {}
+        self._gone_s = 0
         self._name = f"{panel}/{language}"
         self._alone = len(PANELS[panel].keys) == 1
         handset.pass_time(3)
@@ -45,6 +48,32 @@ class Hands:
         """The OK key, shortly."""
         self.handset.press("ok", TAP)
         self.handset.pass_time()
+
+    def turn(self, digit: int) -> None:
+        """Turn a dial's digit up from 0 and go on to the next."""
+        for _ in range(digit):
+            self.handset.press("ok" if self._alone else "up", TAP)
+            self.handset.pass_time()
+        self.handset.press("ok", HOLD if self._alone else TAP)
+        self.handset.pass_time()
+
+    def pull_battery(self, away_s: int) -> None:
+        """The power goes at once; it comes back after so many seconds, at the same place."""
+        old = self.handset
+        old.vm.kill()
+        self._gone_s += old.elapsed_s + away_s
+        unix = START + self._gone_s
+        self.handset = Handset(old.storage, old.panel, unix=unix, where=old.where)
+        self.handset.pass_time(3)
+
+    def sealed_promise(self, storage: Path) -> dict[str, Any]:
+        """The promise of the last visit on the flash of a handheld that was switched off."""
+        log = (storage / "nv" / "log").read_bytes().hex()
+        found = storage.parent / "visits"
+        with provision.Seed(storage) as seed:
+            seed.do("visits", log=log, after=0, to=str(found))
+        sealed = reading.parse(bytes.fromhex(found.read_text().splitlines()[-1]))
+        return reading.decode_promise(sealed.parts[segment.PROMISE])[1]
 
     def walk(self, north_m: float, east_m: float = 0.0) -> None:
         """Walk so far, 1.4 m a second at most."""
@@ -103,4 +132,8 @@ def hands(folder: Path, panel: str, language: str = "es") -> Generator[Hands]:
     )
     (storage / "nv" / "lang").write_bytes(language.encode())
     with Handset(storage, PANELS[panel], unix=START, where=PLACE) as handset:
-        yield Hands(handset, panel, language)
+        me = Hands(handset, panel, language)
+        try:
+            yield me
+        finally:
+            me.handset.vm.close()

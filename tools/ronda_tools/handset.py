@@ -115,11 +115,12 @@ class Handset:
                 self._on_tell(json.loads(text))
 
     def end(self) -> dict[str, Any]:
-        """End the run; the firmware's own report."""
+        """Switch it off in order; the firmware's own report."""
         self.vm.send(b"Q\n")
         for letter, text in self.vm.lines():
             if letter == "R":
                 report: dict[str, Any] = json.loads(text)
+                self.vm.close()
                 return report
         raise self.vm.died()
 

@@ -76,14 +76,24 @@ def _add_globals(app: typer.Typer) -> None:
             str, typer.Option("--lang", metavar="es|en", help=texts.say("cli.help.lang"))
         ] = "",
         show_version: Annotated[
-            bool, typer.Option("--version", is_eager=True, help=texts.say("cli.help.version"))
+            bool,
+            typer.Option(
+                "--version",
+                is_eager=True,
+                callback=_show_version,
+                help=texts.say("cli.help.version"),
+            ),
         ] = False,
     ) -> None:
+        del show_version  # told already, before a command is asked for
         if lang and lang.lower()[:2] not in texts.LANGUAGES:
             texts.fail("cli.lang", lang=lang)
-        if show_version:
-            typer.echo(version("ronda"))
-            raise typer.Exit
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("ronda"))
+        raise typer.Exit
 
 
 def run(arguments: Sequence[str]) -> None:

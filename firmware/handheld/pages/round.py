@@ -32,7 +32,10 @@ class Page:
         return rows
 
     def tick(self):
-        return ("go", "ask", ()) if self.ui.app.visits.case_id else None
+        visits = self.ui.app.visits
+        if visits.pending:
+            return "go", "again", ()
+        return ("go", "ask", ()) if visits.case_id else None
 
     def act(self, action):
         if action:
