@@ -91,6 +91,7 @@ class _Day:
         handheld = self._handheld
         life = self._bench.history.invoke("life", str(number))
         handheld.boot()
+        booted = False
         early, part, began = rng.random() < 0.2, rng.random(), time.monotonic()
         after = part * self._boot_s if early else self._boot_s * (1 + part * _LONGER)
         clock = threading.Timer(after, handheld.kill_only)
@@ -98,6 +99,7 @@ class _Day:
         try:
             handheld.grant(1000, self._walk.second())
             self._boot_s += (time.monotonic() - began - self._boot_s) / 5
+            booted = True
             for _ in range(3):  # three fixes make a time
                 handheld.grant(1000, self._walk.second())
             while True:
@@ -108,6 +110,8 @@ class _Day:
             clock.cancel()
             clock.join()
             handheld.kill()
+        if not booted and not early:
+            self._boot_s *= 1.3  # it takes longer here, or every kill would come in the boot
         life.unknown("killed")
         handheld.told.clear()
         self.counts["kills"] += 1
