@@ -8,7 +8,6 @@ really killed at the operation; image and nv must be, byte for byte, what is reb
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import cut_device
@@ -141,8 +140,12 @@ def _killed(
     folder = bench.folder / "killed"
     folder.mkdir(exist_ok=True)
     fresh.image.write(folder)
-    start = ["on", str(folder), cut_device.BLOCKS, k, MODES.index(mode), True, True]
-    if not _dies(start, day()):
+    try:
+        number = MODES.index(mode)
+        cut_device.play(folder, cut_device.BLOCKS, day(), cut_at=k, mode=number, hold=True)
+    except cut_device.PowerCut:
+        pass
+    else:
         raise Violation("", f"operation {k} was never reached", one)
     left = Image.read(folder)
     trace = Trace.of((folder / "facts").read_bytes())
@@ -152,18 +155,6 @@ def _killed(
     if trace.facts != cuts.trace.before(k):
         raise Violation("", f"killed at {k} ({mode}) other records were acknowledged", one)
     tester.boots(left, trace.facts, one, _LATER_S)
-
-
-def _dies(start: Sequence[object], steps: Sequence[Sequence[object]]) -> bool:
-    """Whether the power goes during the steps; the process is killed there."""
-    with cut_device.CutDevice() as device:
-        device.say(*start)
-        for step in steps:
-            try:
-                device.say(*step)
-            except cut_device.PowerCut:
-                return True
-    return False
 
 
 SUITE = Suite(

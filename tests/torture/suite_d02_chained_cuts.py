@@ -12,6 +12,7 @@ import random
 from typing import Any
 
 import cut_device
+import cut_truth
 import flash_image
 from lab import Bench, Suite, Violation, points
 from suite_d01_every_cut import visit_steps
@@ -32,8 +33,8 @@ class Chain:
         self.folder = bench.folder / "flash"
         self.folder.mkdir()
         self.fresh.image.write(self.folder)
-        self.reader = cut_device.Reader(self.fresh.public)
-        self.truth = cut_device.Truth()
+        self.reader = cut_truth.Reader(self.fresh.public)
+        self.truth = cut_truth.Truth()
         self.device: cut_device.CutDevice | None = None
         self.counts = {"cuts": 0, "cuts in recovery": 0, "boots judged": 0, "out of heap": 0}
         self.fixes = 0
@@ -52,7 +53,7 @@ class Chain:
         fresh = self.device is None
         if self.device is None:
             self.device = cut_device.CutDevice()
-            self.device.say("threshold", 16384)  # a chain is to go on, not to run out of heap
+            self.device.say("threshold", 12288)  # a chain is to go on, not to run out of heap
         cut_at, mode = rng.randrange(1, 110), rng.randrange(4)
         self.truth.rebooted()
         self.script = []
@@ -98,8 +99,8 @@ class Chain:
         told = flash_image.records(facts.read_bytes())
         facts.write_bytes(b"")
         self.truth.take(told)
-        found = cut_device.Found.of(told, self.reader)
-        cut_device.judge(self.truth, found, one)
+        found = cut_truth.Found.of(told, self.reader)
+        cut_truth.judge(self.truth, found, one)
         self.truth.settle(found)
         self.counts["boots judged"] += 1
 

@@ -97,6 +97,7 @@ def _recorded(image: Image, one: str, tester: cut_device.Tester) -> Trace:
     try:
         tester.device.say("on", str(tester.folder), tester.blocks, 0, 0, True)
         tester.device.say("boot", 3700)
+        tester.device.say("pass", 2000)
         tester.device.say("write")
         tester.device.say("off")
     except (cut_device.Raised, cut_device.Gone) as error:

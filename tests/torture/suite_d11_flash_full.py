@@ -19,7 +19,7 @@ import cut_device
 import flash_image
 from flash_image import MODES, Cuts
 from lab import Bench, Suite, Violation, batches, points
-from ronda_protocol import reading, track
+from ronda_protocol import cbor, reading, track
 from suite_d01_every_cut import visit_steps
 
 _BLOCKS = 64
@@ -95,7 +95,7 @@ def _events(facts: Sequence[tuple[str, bytes]]) -> set[int]:
         if letter == "R":
             entries = reading.parse(data[12:]).entries()
         elif letter == "O" and data:
-            entries = [cut_device.cbor.decode(data)]
+            entries = [cbor.decode(data)]
         found |= {e[3] for e in entries if e[0] == track.EVENT}
     return found
 

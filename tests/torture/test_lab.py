@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cut_device
+import cut_truth
 import flash_image
 import lab
 import pytest
@@ -122,7 +123,7 @@ def test_an_image_goes_to_a_folder_and_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Facts, cut_device.Reader]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Facts, cut_truth.Reader]:
     """A small day of the real firmware with its dump at the end."""
     import suite_d01_every_cut as d01
 
@@ -131,16 +132,16 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Facts, cut_device.Re
     steps += [*d01.visit_steps(0), ["seal"], ["release", 1], *d01.visit_steps(1), ["battery"]]
     steps += [*d01.visit_steps(2)[:3], ["dump", 0]]
     trace, _, _ = cut_device.record(fresh.image, steps, tmp_path_factory.mktemp("day"), 64)
-    return trace.facts, cut_device.Reader(fresh.public)
+    return trace.facts, cut_truth.Reader(fresh.public)
 
 
-def _judge(facts: Facts, reader: cut_device.Reader, dump: Callable[[Facts], Facts]) -> None:
+def _judge(facts: Facts, reader: cut_truth.Reader, dump: Callable[[Facts], Facts]) -> None:
     at = max(i for i, (letter, _) in enumerate(facts) if letter == "D")
-    truth = cut_device.Truth().take(facts[:at])
-    cut_device.judge(truth, cut_device.Found.of(dump(facts[at:]), reader), "D1:clean:1")
+    truth = cut_truth.Truth().take(facts[:at])
+    cut_truth.judge(truth, cut_truth.Found.of(dump(facts[at:]), reader), "D1:clean:1")
 
 
-def test_a_day_that_is_whole_is_judged_so(seen: tuple[Facts, cut_device.Reader]) -> None:
+def test_a_day_that_is_whole_is_judged_so(seen: tuple[Facts, cut_truth.Reader]) -> None:
     _judge(*seen, lambda dump: dump)
 
 
@@ -171,14 +172,14 @@ def _other(letter: str, change: Callable[[bytes], bytes]) -> Callable[[Facts], F
     ],
 )
 def test_what_is_missing_or_changed_is_noticed(
-    seen: tuple[Facts, cut_device.Reader], spoil: Callable[[Facts], Facts], invariant: str
+    seen: tuple[Facts, cut_truth.Reader], spoil: Callable[[Facts], Facts], invariant: str
 ) -> None:
     with pytest.raises(Violation, match=f"^({invariant})"):
         _judge(*seen, spoil)
 
 
 def test_a_number_told_for_other_content_is_noticed(
-    seen: tuple[Facts, cut_device.Reader],
+    seen: tuple[Facts, cut_truth.Reader],
 ) -> None:
     facts, reader = seen
     told = next(data for letter, data in facts if letter == "A")
@@ -188,7 +189,7 @@ def test_a_number_told_for_other_content_is_noticed(
 
 
 def test_a_segment_with_a_flipped_bit_is_not_the_devices(
-    seen: tuple[Facts, cut_device.Reader],
+    seen: tuple[Facts, cut_truth.Reader],
 ) -> None:
     facts, reader = seen
     raw = next(data for letter, data in facts if letter == "R")[12:]

@@ -84,7 +84,6 @@ class Trouble:
             micropython.heap_unlock()
 
 
-gc.threshold(8192)  # as main.py
 trouble = Trouble()
 
 
