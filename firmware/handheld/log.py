@@ -62,6 +62,7 @@ class Log:
         self._records = Records(self.folder + "/open")
         self.chain = Chain(self.folder, ZERO[:8], clock, board)
         self.past = []
+        self.last_utc = 0  # of the track that a boot found open
         self.base = None  # base stamp of the open track, and its entries: saved, not sealed
         self.open_count = self._fixes = 0
         self._last_ms = self._retry = self._looked = 0

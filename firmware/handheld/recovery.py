@@ -119,6 +119,7 @@ def open_log(log, reason):
         log.base, log.open_count = stamp, len(part.numbers)
         log.number = max(log.number, part.numbers[-1])
         log.done = _sealed_to(log, owner or log.log_id, since)
+        log.last_utc = _open_utc(log, stamp)
     if bad:
         # Numbers that were given and cannot be read again must not be given twice.
         log.number += 1 + bad // 16
@@ -279,21 +280,37 @@ def open_visits(visits):
             if saving.seal(visits, evidence, answers) is None:
                 continue
         file.clear()
-    wipe.finish(visits)
+    from handheld import vault
+
+    if vault.owed(visits.board):
+        from handheld import wipe
+
+        wipe.finish(visits)
 
 
 def _last_utc(log):
-    """Unix seconds of the last entry of the newest sealed track, or 0: when the power went, it was
-    that late at least."""
-    from ronda_protocol import reading
-
+    """Unix seconds of the last entry that was open at the start, or of the beginning of the newest
+    sealed track, or 0: when the power went, it was that late at least. Decodes no track: there is
+    no heap for one at boot."""
+    if log.last_utc:
+        return log.last_utc
     for seq in range(log.head, max(0, log.head - 8), -1):
         header = log.chain.header(seq)
         if header and header.body == segment.TRACK_BODY and header.stamp[2]:
-            entries = reading.parse(log.read(seq)).entries()
-            last = max([entry[2] for entry in entries])
-            return header.stamp[2] + (last - header.stamp[1]) // 1000
+            return header.stamp[2]
     return 0
+
+
+def _open_utc(log, stamp):
+    """Unix seconds of the last record of the open track, 0 when they are not known."""
+    last = None
+    for data, _ in log._records.each():
+        last = data or last
+    try:
+        value = cbor.decode(last)
+        return stamp[2] + (value[2] - stamp[1]) // 1000 if value[0] else stamp[2]
+    except (ValueError, TypeError, IndexError):
+        return 0
 
 
 def _read(visits, file):

@@ -98,8 +98,7 @@ def end_shift(visits):
     cases = visits.cases
     if cases and visits.used in (None, cases.version):
         end_round(visits)
-    else:
-        visits.log.seal_track()
+    visits.log.seal_track()
     return {"ok": True, "code": "shift_ended"}
 
 

@@ -52,7 +52,7 @@ def test_it_is_offered_inside_and_goes_on():
     times, away, stamp, window, verdict = facts["resumed"]
     assert (times, away, stamp[0]) == (1, 135, 2) and facts["ended"] == visit.CLOSED
     assert facts["check_in"][0] == 1 and facts["close"][0] == 2
-    fixes = visit.fence_fixes(reading.unpack_window(window, stamp[1]))
+    fixes = fence.of_entries(reading.unpack_window(window, stamp[1]))
     assert fence.verdict(facts["place"][2:], fixes, 50) == verdict and verdict[0] == fence.INSIDE
     found = [s for s in day.segments() if s.header.body == segment.VISIT_BODY]
     assert len(found) == 1
