@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from figures import ROOT, Figure
 
-BENCHES = ("signature", "nmea", "day", "gateway", "receipts", "size")
+BENCHES = ("signature", "nmea", "day", "visit", "flash", "gateway", "receipts", "size")
 _INTRO = """\
 # Benchmarks
 
@@ -104,6 +104,19 @@ NOTES = {
         "phases. A fix's bytes hold everything: header, signature, batteries and events that "
         "travel in the same segments, and segments that a visit or the end of a shift closed "
         "early.\n\n"
+    ),
+    "visit": (
+        "A visit carries its questions and options as words as long as there is no form pack to "
+        "number them: that is what is above the target. Numbers that a form's hash stands for "
+        "bring it below; header, chain hash and signature are what makes it evidence.\n\n"
+    ),
+    "flash": (
+        "Each layout is the firmware with one constant changed, on the simulator's littlefs, two "
+        "days from an empty log; a month is thirty times their mean, counted in whole blocks. Sealed as online a month "
+        "does not fit; one file a segment takes a block each; without the tail every record "
+        "erases. A program size of 256 makes littlefs' three buffers and each open file's "
+        "1 KiB instead of 128 bytes: 3.5 KB of heap that a visit has not. What is chosen and why: "
+        "`docs/flash.md`.\n\n"
     ),
     "receipts": (
         "Latency is from publishing to the receipt's arrival at the sender, through the broker, "
