@@ -93,7 +93,9 @@ class Handheld:
         if not board:
             board = LinkBoard()
             provision.install(board, "prueba-01", whole(*trust_pack()), whole(*old))
-        self.board, self.clock = board, FakeClock(utc=utc)
+        boots = getattr(board, "boots", 0) + 1
+        board.boots = boots
+        self.board, self.clock = board, FakeClock(boots, utc)
         self.log = Log(board, self.clock)
         self.log.open()
         for _ in range(segments):
