@@ -113,10 +113,10 @@ NOTES = {
     "flash": (
         "Each layout is the firmware with one constant changed, on the simulator's littlefs, two "
         "days from an empty log; a month is thirty times their mean, counted in whole blocks. "
-        "Sealed as online a month does not fit; one file a segment takes a block each; without the tail every record "
-        "erases. A program size of 256 makes littlefs' three buffers and each open file's "
-        "1 KiB instead of 128 bytes: 3.5 KB of heap that a visit has not. What is chosen and why: "
-        "`docs/flash.md`.\n\n"
+        "Sealed as online a month does not fit; one file a segment takes a block each; without "
+        "the tail every record erases. A program size of 256 makes littlefs' three buffers and "
+        "each open file's 1 KiB instead of 128 bytes: 3.5 KB of heap that a visit "
+        "has not. What is chosen and why: `docs/flash.md`.\n\n"
     ),
     "receipts": (
         "Latency is from publishing to the receipt's arrival at the sender, through the broker, "
