@@ -242,7 +242,7 @@ class Month:
                 self.need(found.battery(*board.power.read()))
             shift = step * _FIX_MS - _START_MS
             if shift >= 0 and at_fix < fixes:
-                if not at_fix:
+                if not self.app.visits.in_shift:  # its end would wipe the cases, and none can come
                     _intent(self.app.visits, "shift_start", gestor="g-017")
                 at_fix += 1
                 lat += self.random(3600) - 1700
@@ -252,8 +252,6 @@ class Month:
                 self.need(found.fix(entry + [quality if at_fix % 4 == 0 else None]))
                 if at_fix % every == 0 and at_fix // every <= visits:
                     lat, lon = self.visit(at_fix // every - 1, doors)
-                if at_fix == fixes:
-                    _intent(self.app.visits, "shift_end")
             self.app.visits.tick()
         self.look()
         return self.do_state()
