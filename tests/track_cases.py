@@ -352,7 +352,9 @@ EVENTS = [
     [16, "event-16"],
     [17, "part_missing"],
     [18, "future_pack"],
-    [19, "event-19"],
+    [19, "visit_resume"],
+    [20, "wiped"],
+    [21, "event-21"],
     [0, "event-0"],
 ]
 
