@@ -21,9 +21,8 @@ test: setup ## set up, then lint, types and every test that needs no hardware or
 	$(MAKE) lint
 	$(PYTEST) -m "not server and not torture"
 
-test-all: setup ## every test, with Debian's mosquitto installed
-	$(MAKE) lint
-	$(PYTEST)
+test-all: setup ## what `make test` leaves out: Debian's mosquitto, a sample of the torture suites
+	$(PYTEST) -m "server or torture"
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff format --check .
