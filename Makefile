@@ -48,7 +48,7 @@ font: setup ## pack firmware/font.txt into the firmware
 record-ui: setup ## store the screens as they are now, after a change that is meant
 	RONDA_RECORD_UI=1 $(PYTEST) -q tests/ui
 
-screens: setup ## every screen as a PNG in build/screens
+screens: setup ## every screen as a PNG in build/screens, those of the gestor's guide as SVG in docs
 	RONDA_SCREENS=1 $(PYTEST) -q tests/ui
 
 picture: setup ## the README's picture of the demo: docs/img/demo.svg

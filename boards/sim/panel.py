@@ -1,6 +1,6 @@
 """The simulated screen and keys: frames to a file that the host looks at, keys from its lines.
 
-RONDA_SIM_SCREEN: mono (128x64, two inks) or colour (320x240, four inks, in strips of 16 rows);
+RONDA_SIM_SCREEN: mono (128x64, two inks) or colour (320x240, four inks, in strips of 48 rows);
 RONDA_SIM_KEYS: names of the keys, comma between, `text` for a keyboard. See board.md.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import os
 
 _MONO = (128, 64, 64, True, 1)
-_COLOUR = (320, 240, 16, False, 2)
+_COLOUR = (320, 240, 48, False, 2)
 
 
 class Screen:

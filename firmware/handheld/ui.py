@@ -62,7 +62,7 @@ class Ui:
     def _leave(self):
         """Take the page out of the heap: there is not room for a page and what an intent needs."""
         if self._name:
-            self._page = None
+            self._page = self._drawn = None
             self._rows = []
             forget("handheld.pages." + self._name)
             if not self.app.visits.stay:  # it holds on to them: they would come twice

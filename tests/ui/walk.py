@@ -15,6 +15,12 @@ from ronda_tools.handset import HOLD, PANELS, TAP, Handset
 
 STORED = Path(__file__).with_name("screens.json")
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "screens"
+# Screens that docs/es/gestor.md shows; `make screens` draws them.
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "img" / "gestor"
+IN_THE_GUIDE = (
+    *("start", "round", "door-far", "door-refused", "door-here", "ask-who", "ask-outcome"),
+    *("promise-amount", "promise-until", "ask-save-promise", "saved", "again", "day-ended"),
+)
 START = 1789477200  # Tuesday 2026-09-15, 08:00 in Lima
 PLACE = (-121211000, -770297000)
 RECORD = "RONDA_RECORD_UI"
@@ -98,6 +104,10 @@ class Hands:
             path = PICTURES / f"{self._name}/{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(screen_picture.png(pixels, 4 if len(pixels) == 64 else 2))
+            guide = GUIDE / f"{name}.svg"
+            if self._name == "mono/es" and name in IN_THE_GUIDE:
+                guide.parent.mkdir(parents=True, exist_ok=True)
+                guide.write_text(screen_picture.svg(pixels))
         return screen_picture.plain(pixels)
 
     def check(self) -> None:

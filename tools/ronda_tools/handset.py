@@ -12,26 +12,32 @@ from typing import Any, Self
 
 from ronda_tools.metres import Point, offset
 from ronda_tools.receiver import Around, Moment, Receiver
-from ronda_tools.vm import HEAP, Build, Vm
+from ronda_tools.vm import Build, Vm
 
 TAP, HOLD, LONG = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A screen and its keys, by the names the simulator knows."""
+    """A screen and its keys, by the names the simulator knows.
+
+    `heap`: with pages a day passes 192 KiB by some hundred bytes in its worst moments (a seal at
+    the door), so the small screens get 208 until there is more room; boards with a colour screen
+    have PSRAM.
+    """
 
     screen: str
     wide: int
     high: int
     bits: int
     keys: tuple[str, ...]
+    heap: str = "208k"
 
 
 PANELS = {
     "mono": Panel("mono", 128, 64, 1, ("ok",)),
     "mono3": Panel("mono", 128, 64, 1, ("up", "down", "ok")),
-    "colour": Panel("colour", 320, 240, 2, ("up", "down", "left", "right", "ok", "text")),
+    "colour": Panel("colour", 320, 240, 2, ("up", "down", "left", "right", "ok", "text"), "2m"),
 }
 
 Pixels = list[list[int]]
@@ -50,7 +56,7 @@ class Handset:
         where: Point,
         around: Around | None = None,
         built: Build | None = None,
-        heap: str = HEAP,
+        heap: str | None = None,
         on_tell: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.storage = storage
@@ -64,7 +70,7 @@ class Handset:
         self._receiver = Receiver(1, around)
         self._on_tell = on_tell
         environment = {"RONDA_SIM_SCREEN": panel.screen, "RONDA_SIM_KEYS": ",".join(panel.keys)}
-        self.vm = Vm(storage, built=built, environment=environment, heap=heap)
+        self.vm = Vm(storage, built=built, environment=environment, heap=heap or panel.heap)
 
     def __enter__(self) -> Self:
         return self

@@ -34,6 +34,34 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
+def svg(pixels: Pixels, scale: int = 3) -> str:
+    """The picture as an SVG file: a path of horizontal runs for each ink."""
+    wide, high = len(pixels[0]), len(pixels)
+    paths: dict[int, list[str]] = {}
+    for y, row in enumerate(pixels):
+        for ink, first, last in _runs(row):
+            paths.setdefault(ink, []).append(f"M{first} {y}h{last - first}v1H{first}z")
+    body = "".join(
+        f'<path fill="#{bytes(COLOURS[ink]).hex()}" d="{"".join(parts)}"/>\n'
+        for ink, parts in sorted(paths.items())
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" '
+        f'width="{wide * scale}" height="{high * scale}" shape-rendering="crispEdges">\n'
+        f'<rect width="{wide}" height="{high}" fill="#{bytes(COLOURS[0]).hex()}"/>\n{body}</svg>\n'
+    )
+
+
+def _runs(row: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(ink, first, after the last) of each run of one ink that is not paper."""
+    first = 0
+    for x in range(1, len(row) + 1):
+        if x == len(row) or row[x] != row[first]:
+            if row[first]:
+                yield row[first], first, x
+            first = x
+
+
 def ansi(pixels: Pixels, columns: int, lines: int) -> list[str]:
     """Lines for a terminal of that size, at the screen's true proportions: two rows of pixels a
     line, or eight pixels a letter (Braille), or those of every second pixel where it is small."""
