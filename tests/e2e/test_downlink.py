@@ -70,9 +70,11 @@ def test_a_gap_is_asked_for_and_what_is_gone_is_declared_lost(field: Field) -> N
     field.start(resend={"after_s": 1})
     office, handheld = field.back_office(), field.handheld()
     day = device.day(3)
-    is_on(handheld, device)
     for seq in (1, 4, 6):
         handheld.send(up(device), day[seq - 1])
+    # Not before they are stored: what a state says of more is asked for at once.
+    wait_for(lambda: len(field.rows(schema.segments)) == 3, PATIENCE)
+    is_on(handheld, device)
     first = asked(handheld)
     assert (first.log_id, first.first, first.last) == (device.log_id, 2, 3)
     # Stripped of its answers on the way it closes nothing; whole it does.
