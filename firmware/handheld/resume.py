@@ -9,11 +9,13 @@ seconds that are known of the boot before; offered, whether the gestor was told;
 look.
 """
 
-from ronda_protocol import fence, track, visit
+from ronda_protocol import track
 
-from handheld import forget, intents, saving
+from handheld import forget, saving
 
 _BACK_S = 60  # a clock set by another source may be so far behind
+# What judging needs is imported in functions: a seal has no room for it beside a page.
+_JUDGING = ("handheld.intents", "ronda_protocol.fence", "ronda_protocol.polygon")
 
 
 def _away(visits):
@@ -23,6 +25,8 @@ def _away(visits):
 
 
 def _too_late(visits):
+    from ronda_protocol import visit
+
     away = _away(visits)
     if away is None:
         return visits.clock.ms() >= visit.RESUME_S * 1000
@@ -35,6 +39,8 @@ def _told(visits, what):
 
 def _here(visits):
     """(stamp, fixes, verdict, stay) now, at the place of the visit."""
+    from handheld import intents
+
     stamp, fixes = visits.clock.stamp(), intents.window(visits)
     stay = intents.watch(visits, visits.pending["fields"], fixes)
     return stamp, fixes, intents.judged(visits, stay, fixes), stay
@@ -46,23 +52,32 @@ def look(visits):
         return seal(visits, "late" if visits.clock.trusted() else "no_time")
     if not visits.clock.trusted():
         return None
-    try:
-        verdict = _here(visits)[2][0]
-    except fence.FenceError:
-        verdict = fence.OUTSIDE
+    inside = _inside(visits)
     visits.leave()
-    if verdict == fence.OUTSIDE:
+    if inside is False:
         return seal(visits, "outside")
-    if verdict == fence.INSIDE and not visits.pending["offered"]:
+    if inside and not visits.pending["offered"]:
         visits.pending["offered"] = True
         _told(visits, "offered")
         visits.board.tell("resume", {"case_id": visits.pending["fields"]["case_id"]})
     return None
 
 
+def _inside(visits):
+    """Whether it is at the door now, or None when nobody can tell."""
+    from ronda_protocol import fence
+
+    try:
+        verdict = _here(visits)[2][0]
+    except fence.FenceError:
+        return False
+    return {fence.INSIDE: True, fence.OUTSIDE: False}.get(verdict)
+
+
 def seal(visits, why):
     """Seal it as interrupted, for a reason that the log is told; (seq, visit id) or None."""
     pending = visits.pending
+    forget("ronda_protocol.visit", *() if visits.stay else _JUDGING)
     sealed = saving.seal(visits, pending["fields"], pending["answers"])
     if sealed:
         _told(visits, why)
@@ -85,10 +100,13 @@ def answer(visits, accept):
     away = _away(visits)
     if away is None:
         return _wait(visits, "time")
+    from ronda_protocol import fence, visit
+
     stamp, fixes, verdict, stay = _here(visits)
     if verdict[0] != fence.INSIDE:
         visits.leave()
-        if verdict[0] == fence.OUTSIDE:
+        outside, fence, visit, stay = verdict[0] == fence.OUTSIDE, None, None, None
+        if outside:
             return _sealed(visits, "outside", "resume_outside", False)
         return _wait(visits, "fix")
     times = (pending["fields"].get("resumed") or [0])[0] + 1
@@ -106,12 +124,13 @@ def answer(visits, accept):
 
 
 def _wait(visits, missing):
+    from ronda_protocol import visit
+
     left = visit.RESUME_S - (_away(visits) or 0)
     return {"ok": False, "code": "resume_wait", "remaining_s": left, "missing": missing}
 
 
 def _sealed(visits, why, code, ok):
-    forget("ronda_protocol.visit")
     sealed = seal(visits, why)
     if not sealed:
         return {"ok": False, "code": "storage_full"}

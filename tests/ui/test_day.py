@@ -1,9 +1,11 @@
 """A gestor's day by keys alone, on each screen, in both languages: every page as it was stored."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ronda_tools import metres
 from ronda_tools.handset import PANELS
 from walk import STORED, hands
 
@@ -97,6 +99,29 @@ def test_the_battery_is_pulled_in_the_middle(tmp_path: Path) -> None:
         # But for the line of states: another clock, other segments.
         assert before.splitlines()[5:] == after.splitlines()[5:]
         me.check()
+
+
+@pytest.mark.parametrize(
+    ("away_s", "north_m", "declined"), [(1200, 0, False), (60, 500, False), (60, 0, True)]
+)
+def test_a_visit_that_cannot_go_on_is_sealed_beside_a_page(
+    away_s: int, north_m: int, declined: bool, tmp_path: Path
+) -> None:
+    """Too late, elsewhere, not wanted: beside a page 192 KiB have room for that seal."""
+    with hands(tmp_path, "mono") as me:
+        me.choose()
+        me.handset.pass_time(10)
+        me.walk(45)
+        me.choose()
+        me.choose()
+        me.choose()  # the debtor
+        me.handset.where = metres.offset(me.handset.where, north_m, 0)
+        me.handset.panel = replace(PANELS["mono"], heap="192k")
+        me.pull_battery(away_s)
+        me.handset.pass_time(30)
+        if declined:
+            me.choose(1)
+        assert me.handset.end()["counts"]["visit"] == 1
 
 
 def _ended(me):  # type: ignore[no-untyped-def]
