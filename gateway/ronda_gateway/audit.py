@@ -18,7 +18,7 @@ from ronda_protocol import cbor, cose
 from ronda_protocol.segment import FIRST_PREV
 from sqlalchemy import exc
 
-from ronda_gateway import audit_rows, chain, changes, fleet, in_force, pipeline, schema
+from ronda_gateway import audit_lost, audit_rows, chain, changes, fleet, in_force, pipeline, schema
 from ronda_gateway.chain import LogState
 from ronda_gateway.judge import judge
 from ronda_gateway.pipeline import Accepted, Device, Rejected
@@ -235,11 +235,11 @@ class _Log:
         self._row, self._device, self._beside = log, device, beside
         self._name = _log_name(log)
         self._state = LogState(log.id, log.device, log.log_id, forked_from=log.forked_from)
+        self._lost: list[Any] = []
         if audit.derived:
-            lost = schema.lost
-            query = sa.select(lost.c.first, lost.c.last).where(lost.c.log == log.id)
-            for first, last in connection.execute(query.order_by(lost.c.first)):
-                chain.declare_lost(self._state, first, last)
+            self._lost = audit_lost.ranges(connection, log.id)
+            for row in self._lost:
+                chain.declare_lost(self._state, row.first, row.last)
         self._before: tuple[int, bytes] | None = (0, FIRST_PREV)
         self._whole = True
 
@@ -310,6 +310,8 @@ class _Log:
         if self._before is not None and row.link not in wanted:
             told = {"stored": row.link, "expected": wanted[-1]}
             yield Difference("audit-link", "segments", name, told)
+        if chain.is_lost(state, seq, seq):
+            yield Difference("audit-extra", schema.lost.name, f"{name}, which is here", {})
         if known and not fits:
             # It may have been found and told when it came; the bytes say it all the same.
             self._audit.counts["broken_links"] += 1
@@ -317,7 +319,13 @@ class _Log:
         state.max_seq = seq
 
     def end(self) -> Iterator[Difference]:
-        """The log's own row."""
+        """The log's own row, and what is declared lost of it."""
+        for row in self._lost:
+            if not audit_lost.is_signed(self._connection, row, self._row.log_id, self._device):
+                where = f"{self._name}/{row.first}-{row.last}"
+                yield Difference("audit-extra", schema.lost.name, where, {})
+        if self._whole and self._lost:
+            audit_lost.close_end(self._connection, self._state)
         for column in ("upto", "head", "max_seq"):
             stored, expected = getattr(self._row, column), getattr(self._state, column)
             if stored != expected:

@@ -15,6 +15,7 @@ from ronda_gateway.audit import Audit, Difference
 from ronda_gateway.settings import FenceSettings
 from ronda_gateway.store import open_to_read
 from ronda_protocol import segment, track, visit
+from test_declared import a_day, claiming
 
 
 def busy(bench: Bench) -> Bench:
@@ -237,3 +238,59 @@ def _evidence(path: Path) -> list[object]:
             kept = ", ".join(c for c in columns if c not in (undecided, "version"))
             found += connection.execute(f"SELECT {kept} FROM {name} ORDER BY 1, 2, 3").fetchall()
         return found
+
+
+def declaring(bench: Bench) -> Bench:
+    """4 to 6 of a log are declared lost, then the end of that log by the one that follows it."""
+    device = bench.device()
+    day = a_day(device)
+    bench.send(device.id, *day[:3], *day[6:])
+    device.seal_track()
+    device.seal_track()
+    old, last = device.log_id, device.seq
+    previous = [old, last, device.prev, "format"]
+    device.log_id, device.seq, device.prev = b"newlog-1", 0, segment.FIRST_PREV
+    bench.send(device.id, device.seal_track(previous_log=previous))
+    bench.send(device.id, claiming(device, [last - 1, last, "unreadable", old]))
+    bench.store.close()
+    return bench
+
+
+def test_what_is_declared_lost_is_in_the_signed_bytes(bench: Bench) -> None:
+    path = declaring(bench).settings.database_path
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM lost").fetchone() == (2,)
+    assert audited(path) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE lost SET first = first - 1",
+        "UPDATE lost SET last = last + 1",
+        "UPDATE lost SET by_seq = 1",
+        "INSERT INTO lost VALUES (1, 2, 2, 'gone', 1, 8, 1)",
+        "DELETE FROM lost",
+    ],
+)
+def test_a_range_that_nobody_declared_is_found(bench: Bench, statement: str) -> None:
+    path = declaring(bench).settings.database_path
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+    assert audited(path)
+
+
+def test_a_segment_taken_out_as_if_it_was_lost_is_found(bench: Bench) -> None:
+    """Its rows are gone, its place in the chain says `lost`, and no signed byte says so."""
+    device = bench.device()
+    bench.send(device.id, *[device.seal_visit() for _ in range(4)])
+    bench.store.close()
+    path = bench.settings.database_path
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM visits WHERE seq = 2")
+        connection.execute("DELETE FROM segments WHERE seq = 2")
+        connection.execute("UPDATE segments SET link = 'lost' WHERE seq = 3")
+        connection.execute("INSERT INTO lost VALUES (1, 2, 2, 'gone', 1, 4, 1)")
+        connection.commit()
+    assert "lost" in {d.table for d in audited(path)}
