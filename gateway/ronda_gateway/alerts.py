@@ -355,11 +355,31 @@ KINDS: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
 }
 
 
+# Words of fields that a Spanish text carries; the fields themselves keep the protocol's names.
+_SPANISH = {
+    "track": "recorrido",
+    "evidence": "prueba",
+    "answers": "respuestas",
+    "promise": "promesa",
+    "correction": "corrección",
+    "cases": "de casos",
+    "config": "de ajustes",
+    "trust": "de confianza",
+    "memory": "no le alcanzó la memoria",
+    "space": "no le alcanzó el espacio",
+    "old": "tiene uno más nuevo",
+    "time": "fuera de su plazo",
+}
+
+
 def describe(kind: str, device: str, at: int, fields: dict[str, Any]) -> dict[str, Any]:
     """The data of an alert: its fields, what it means and what to do, in RONDA_LANG."""
     severity, what, todo = KINDS[kind]
     lang = 1 if language() == "en" else 0
     told = {name: printable(value) for name, value in fields.items()}
+    if not lang:
+        for name in {"parts", "name", "why"} & told.keys():
+            told[name] = ", ".join(_SPANISH.get(word, word) for word in told[name].split(", "))
     return {
         "kind": kind,
         "severity": severity,

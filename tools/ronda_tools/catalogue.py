@@ -569,6 +569,10 @@ TEXTS: dict[str, Text] = {
         "Miraflores, Surquillo and Barranco. With --once, one accelerated day and its "
         "reconciliation; exit 1 unless it balances.",
     ),
+    "demo.help.picture": Text(
+        "Corre hasta las 11:52 y guarda la página como imagen SVG.",
+        "Run until 11:52 and save the page as an SVG picture.",
+    ),
     "demo.help.once": Text(
         "Una jornada tan rápido como pueda la máquina; imprime la conciliación y termina.",
         "One day as fast as the machine allows; print the reconciliation and end.",

@@ -115,7 +115,7 @@ def push(
 def list_(device: OneDevice = None, config: Config = None, *, as_data: Json = False) -> None:
     """One line a delivery, newest first."""
     with reported(), opened(config) as store:
-        found = deliveries.listing(store, device)
+        found = deliveries.listing(store, device, "cases")
     tell_listed(found, as_data=as_data)
 
 

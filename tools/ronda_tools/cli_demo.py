@@ -44,7 +44,10 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help=say("demo.help.keep"))
     ] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", hidden=True)] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.svg", help=say("demo.help.picture")),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", min=1, max=65535, metavar="P", help=say("demo.help.port")),

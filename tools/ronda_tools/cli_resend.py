@@ -38,7 +38,7 @@ texts.add(
             "for by itself ([resend] in gateway.toml).",
         ),
         "resend.help.list": Text(
-            "Qué fue de cada petición de reenvío: waiting, sent, done.",
+            "Qué fue de cada petición de reenvío: en cola, enviada, resuelta.",
             "What became of each resend request: waiting, sent, done.",
         ),
         "resend.help.device": Text("Id del equipo.", "The device's id."),
@@ -62,6 +62,9 @@ texts.add(
             "Petición {id} en cola: {device}, registro {log}, segmentos {first} a {last}.",
             "Request {id} queued: {device}, log {log}, segments {first} to {last}.",
         ),
+        "resend.short.waiting": Text("en cola", "waiting"),
+        "resend.short.sent": Text("enviada", "sent"),
+        "resend.short.done": Text("resuelta", "done"),
         "resend.state.waiting": Text(
             "esperando a que el equipo esté; siga con `ronda gateway resends`",
             "waiting for the handheld to be there; follow it with `ronda gateway resends`",
@@ -150,7 +153,8 @@ def resends(
         at = clock_text(one.done_at or one.sent_at or one.made_at)
         why = say(f"resend.why.{one.why}")
         cells = [str(one.id), one.device, one.log_id.hex(), f"{one.first}-{one.last}", why]
-        table.add_row(*[Cell(cell) for cell in (*cells, one.state, at)])
+        state = say(f"resend.short.{one.state}")
+        table.add_row(*[Cell(cell) for cell in (*cells, state, at)])
     Console().print(table)
 
 
