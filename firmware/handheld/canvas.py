@@ -11,6 +11,7 @@ from handheld import glyphs
 PAPER, INK, ACCENT, ALERT = 0, 1, 2, 3
 ROWS = const(8)  # a letter's height, the row below the line counted
 _GAP = const(1)
+_SPACE = const(4)  # between two words: a gap, two columns, a gap
 # Four pixels of a column, each twice: a nibble as a byte.
 _TWICE = b"\x00\x03\x0c\x0f\x30\x33\x3c\x3f\xc0\xc3\xcc\xcf\xf0\xf3\xfc\xff"
 
@@ -40,7 +41,7 @@ def wrap(text, room):
     lines, line, used = [], "", 0
     for word in text.split(" "):
         wide = width(word)
-        if line and used + 3 + wide > room:
+        if line and used + _SPACE + wide > room:
             lines.append(line)
             line, used = "", 0
         while wide > room:
@@ -51,7 +52,7 @@ def wrap(text, room):
             word = word[fits:]
             wide = width(word)
         line = line + " " + word if line else word
-        used += wide + (3 if used else 0)
+        used += wide + (_SPACE if used else 0)
     lines.append(line)
     return lines
 

@@ -85,3 +85,11 @@ def test_lines_fit_and_lose_nothing():
     assert "".join(cut) == "otorrinolaringologicamente"
     assert all(canvas.width(line) <= 40 for line in cut)
     assert canvas.wrap("", 40) == [""]
+
+
+def test_no_line_that_is_wrapped_is_wider_than_its_room():
+    text = "Memoria llena: busque red para enviar. Pase la noche a la vista de una antena"
+    for room in range(30, 320):
+        lines = canvas.wrap(text, room)
+        assert max([canvas.width(line) for line in lines]) <= room
+    assert canvas.wrap("a b", canvas.width("a b")) == ["a b"]

@@ -21,6 +21,8 @@ class Page:
     def rows(self):
         ui, done = self.ui, self.ui.app.visits.done
         rows = [(TITLE, ui.t("round.title", len(done), len(self.ids)))]
+        if ui.app.log.full:
+            rows.append((TEXT, ui.t("no.storage_full")))
         if self.ids:
             rows.append((PART, len(done), len(self.ids)))
         else:
