@@ -119,6 +119,21 @@ def suite_of(case: str) -> Suite:
     return discover([name])[name]
 
 
+def wrong_id(case: str, suite: Suite) -> str:
+    """What is wrong with the form of a case id; empty when the suite may know it. A number as its
+    first word (a seed) and points beyond the plan are the suite's to judge."""
+    words = case.split(":")[1:]
+    low, dash, high = words[-1].partition("-") if words else ("", "", "")
+    planned = [known.split(":")[1:] for size in SIZES for known in suite.plan(size)]
+    example = f"as {suite.id}:{':'.join(planned[0])}" if planned else ""
+    if not low.isdigit() or (dash and not (high.isdigit() and int(low) <= int(high))):
+        return f"{case} does not end in a point or in points a-b, {example}"
+    first = {known[0] for known in planned}
+    if len(words) > 1 and words[0] not in first and not words[0].isdigit():
+        return f"{case}: {suite.id} has no {words[0]}, but {', '.join(sorted(first))}"
+    return ""
+
+
 def points(case: str) -> tuple[list[str], range]:
     """A case id without suite and points, and its points: `D1:torn:0-99` → ["torn"], 0 … 99."""
     words = case.split(":")[1:]

@@ -96,9 +96,15 @@ class Results:
         self.size, self.sources = size, lab.sources()
         self.known: dict[str, dict[str, object]] = {}
         lab.RESULTS.mkdir(parents=True, exist_ok=True)
+        self._torn = False
         if _RESULTS.exists():
-            for line in _RESULTS.read_text().splitlines():
-                entry = json.loads(line)
+            text = _RESULTS.read_text()
+            self._torn = bool(text) and text[-1] != "\n"
+            for line in text.splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue  # a run was killed while it wrote: that case is run again
                 if entry["sources"] == self.sources:
                     self.known[entry["case"]] = entry
 
@@ -106,7 +112,8 @@ class Results:
         entry = {**result, "suite": suite, "size": self.size, "sources": self.sources}
         self.known[str(result["case"])] = entry
         with _RESULTS.open("a") as f:
-            f.write(json.dumps(entry) + "\n")
+            f.write("\n" * self._torn + json.dumps(entry) + "\n")
+        self._torn = False
 
     def held(self, case: str) -> bool:
         return bool(self.known.get(case, {}).get("ok"))
@@ -204,6 +211,8 @@ def chosen(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             suite = lab.suite_of(asked.id)
         except KeyError as error:
             parser.error(str(error.args[0]))
+        if why := lab.wrong_id(asked.id, suite):
+            parser.error(why)
         return repeat(asked.id, suite)
     try:
         suites = lab.discover([name for name in asked.suite.split(",") if name])
@@ -251,7 +260,11 @@ def repeat(case: str, suite: lab.Suite) -> int:
     result = running.end()
     if result["ok"]:
         skipped = result.get("skipped")
-        print(f"{case}: {skipped or 'held'} {result.get('counts', '')} in {result['seconds']} s")
+        counts = result.get("counts")
+        if isinstance(counts, dict) and not skipped and not any(counts.values()):
+            print(f"{case}: nothing was tried, there is no such point")
+            return 2
+        print(f"{case}: {skipped or 'held'} {counts or ''} in {result['seconds']} s")
         return 0
     print(result.get("trace", ""))
     print(f"{case}: {result.get('invariant') or 'failed'}: {result.get('text')}")
