@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import lab
 import report
@@ -260,8 +261,8 @@ def repeat(case: str, suite: lab.Suite) -> int:
     result = running.end()
     if result["ok"]:
         skipped = result.get("skipped")
-        counts = result.get("counts")
-        if isinstance(counts, dict) and not skipped and not any(counts.values()):
+        counts = cast("dict[str, int]", result.get("counts") or {})
+        if counts and not skipped and not any(counts.values()):
             print(f"{case}: nothing was tried, there is no such point")
             return 2
         print(f"{case}: {skipped or 'held'} {counts or ''} in {result['seconds']} s")
