@@ -31,7 +31,7 @@ lint: setup ## ruff and pyright
 	$(BIN)/pyright -p firmware --typeshedpath $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 torture: setup ## the fault laboratory: build/torture/report.html (SUITE=D1 for one, ID=… repeats)
-	$(BIN)/python tests/torture/run.py $(if $(SUITE),--suite $(SUITE)) $(if $(ID),--id $(ID)) $(if $(SIZE),--size $(SIZE))
+	$(BIN)/python tests/torture/laboratory.py $(if $(SUITE),--suite $(SUITE)) $(if $(ID),--id $(ID)) $(if $(SIZE),--size $(SIZE))
 
 bench: setup ## benchmarks: build/bench.json and docs/bench.md (BENCH=name for one of them)
 	$(BIN)/python tests/bench/run.py $(BENCH)

@@ -1,7 +1,7 @@
 """The fault laboratory's frame: suites, their cases, the bench a case runs on.
 
-Leaves out how cases are spread over processes and what is remembered of them (`run.py`), and
-what a history has to satisfy (`history.py`).
+Leaves out how cases are spread over processes and what is remembered of them (`laboratory.py`),
+and what a history has to satisfy (`history.py`).
 
 A suite is a module `suite_*.py` beside this file with a `SUITE = Suite(...)`. A case is named by
 an id, `D1:torn:0-99`: the suite, words and numbers separated by colons. The id decides all: what

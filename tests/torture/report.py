@@ -1,6 +1,6 @@
 """The report of a torture run, as text and as one HTML page without anything from outside.
 
-Leaves out the judging: it counts what `run.py` remembered.
+Leaves out the judging: it counts what `laboratory.py` remembered.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import cut_device
 import cut_truth
 import flash_image
 import lab
+import laboratory
 import pytest
 import report
-import run
 from flash_image import BLOCK, Cuts, Image, Trace
 from history import Violation
 
@@ -44,19 +44,19 @@ def test_every_suite_is_what_its_file_says_and_plans_its_own_ids() -> None:
 def test_an_id_that_nothing_stands_behind_is_no_case_that_held(case: str) -> None:
     assert lab.wrong_id(case, lab.suite_of(case))
     with pytest.raises(SystemExit, match="2"):
-        run.main(["--id", case])
+        laboratory.main(["--id", case])
 
 
 def test_results_of_a_run_that_was_killed_while_it_wrote(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(run, "_RESULTS", tmp_path / "results.jsonl")
+    monkeypatch.setattr(laboratory, "_RESULTS", tmp_path / "results.jsonl")
     monkeypatch.setattr(lab, "RESULTS", tmp_path)
-    run.Results("short").add({"case": "D99:a:0", "ok": True}, "D99")
+    laboratory.Results("short").add({"case": "D99:a:0", "ok": True}, "D99")
     with (tmp_path / "results.jsonl").open("a") as file:
         file.write('{"case": "D99:a:')
-    results = run.Results("short")
+    results = laboratory.Results("short")
     assert results.held("D99:a:0")
     results.add({"case": "D99:a:1", "ok": True}, "D99")
-    assert run.Results("short").held("D99:a:1")
+    assert laboratory.Results("short").held("D99:a:1")
 
 
 def test_a_case_that_fails_says_what_repeats_it(tmp_path: Path, monkeypatch) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 import lab
+import laboratory
 import pytest
-import run
 
 SUITES = lab.discover()
 CASES = [(case, name) for name, suite in SUITES.items() for case in suite.plan("short")]
@@ -23,7 +23,7 @@ def test_case(case: str, name: str) -> None:
     suite = SUITES[name]
     if suite.lacking():
         pytest.skip(suite.lacking())
-    running = run.start(case, suite, abs(hash(case)))
+    running = laboratory.start(case, suite, abs(hash(case)))
     try:
         while not running.over() and not running.late():
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Runs the torture suites: `python tests/torture/run.py [--suite D1] [--id ID] [--size full]`.
+"""Runs the torture suites: `tests/torture/laboratory.py [--suite D1] [--id ID] [--size full]`.
 
 Each case is a process of its own, bounded in time, with all it started killed afterwards. What
 held is remembered in build/torture/results.jsonl under the case and a hash of the sources, so that
