@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -39,7 +40,7 @@ log_type error
 """
 
 
-class Killable:
+class Killable(ABC):
     """A broker on one free port for its whole life. `with` starts and ends it."""
 
     host = HOST
@@ -60,15 +61,15 @@ class Killable:
             time.sleep(0.02)
         return self
 
+    @abstractmethod
     def kill(self) -> None:
         """kill -9, and wait for its end."""
-        raise NotImplementedError
 
-    def wipe(self) -> None:
+    def wipe(self) -> None:  # noqa: B027 - what keeps nothing has nothing to wipe
         """Delete what it keeps on disk; it must not run."""
 
-    def _start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self.start()
@@ -84,8 +85,8 @@ class _Program(Killable):
         super().__init__(folder)
         self._child: subprocess.Popen[bytes] | None = None
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _command(self) -> list[str]: ...
 
     def _start(self) -> None:
         self._child = subprocess.Popen(
