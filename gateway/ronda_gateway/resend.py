@@ -34,6 +34,8 @@ OPERATOR = "operator"
 # A handheld answers one request a minute (WIRE.md, Receipt) and is busy with it for a while.
 PACE_S = 90
 _LOOK_S = 5.0
+_FRESH_S = 86400
+_FRESH_AFTER_S = 5
 _KEPT_S = 30 * 86400
 # Requests in one turn over all devices: their answers come in all at once.
 _MOST_A_TURN = 20
@@ -217,15 +219,24 @@ class Resends:
             .where(_LOGS.c.max_seq > _LOGS.c.upto, devices.c.state == fleet.ENABLED)
             .order_by(_LOGS.c.id)
         )
+        patience = self._patience_s(connection, now)
         found: list[tuple[str, bytes, int, int, str]] = []
         for log, device, log_id in connection.execute(query).all():
             state = self._state_of(connection, device, log_id)
             for first, last in chain.gaps(state) if state else ():
-                if self._open_since(connection, log, last) <= now - self._settings.after_s:
+                if self._open_since(connection, log, last) <= now - patience:
                     found.append((device, log_id, first, last, GAP))
         for device, log_id, first, last in self._behind(connection):
             found.append((device, log_id, first, last, BEHIND))
         return found
+
+    def _patience_s(self, connection: sa.Connection, now: int) -> int:
+        """Seconds that a gap may stay open; hardly any for a day after a restore, when segments
+        that were receipted are missing and nothing under way will fill the gap."""
+        meta = schema.meta
+        restored = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "restored"))
+        fresh = restored is not None and 0 <= now - restored < _FRESH_S
+        return min(_FRESH_AFTER_S, self._settings.after_s) if fresh else self._settings.after_s
 
     def _open_since(self, connection: sa.Connection, log: int, last: int) -> int:
         """When the segment beyond a gap arrived, unix seconds."""

@@ -233,3 +233,19 @@ def test_what_cannot_be_asked(  # noqa: PLR0917
     with pytest.raises(SetupError) as caught:
         resend.newest_log(asking.bench.store, device)
     assert resend.listing(asking.bench.store) == []
+
+
+def test_after_a_restore_a_gap_is_not_waited_for(asking: Asking) -> None:
+    """What was receipted before is nowhere under way. A day later patience is what it was."""
+    bench = asking.bench
+    with bench.store.write() as connection:
+        row = {"key": "restored", "value": bench.clock.unix}
+        connection.execute(schema.meta.insert().values(**row))
+    device, day = with_gaps(asking, 2, 3, 7, 8, 9, 10)
+    asking.on()
+    assert spans(asking.wait(30)) == [(2, 3)]
+    bench.send(device.id, day[1], day[2])
+    asking.wait(AGAIN_S)
+    bench.send(device.id, day[7])
+    assert asking.wait(AFTER_S - 60) == []
+    assert spans(asking.wait(120)) == [(7, 7)]
