@@ -493,7 +493,7 @@ def decode_evidence(part: bytes) -> "dict[str, Any]":
     names = visit.FIELDS.split()
     fields: dict[str, Any] = {}
     unknown: dict[int, Any] = {}
-    for key in value:
+    for key in sorted(value):  # MicroPython's order is another, and the first fault names itself
         if 0 < key <= len(names):
             _need_visit(value[key] is not None, names[key - 1])
             fields[names[key - 1]] = value[key]
