@@ -114,9 +114,7 @@ def push(
 @app.command("list", help=say("cases.help.list"))
 def list_(device: OneDevice = None, config: Config = None, *, as_data: Json = False) -> None:
     """One line a delivery, newest first."""
-    with reported(), opened(config) as store:
-        found = deliveries.listing(store, device, "cases")
-    tell_listed(found, as_data=as_data)
+    tell_listed("cases", device, config, as_data=as_data)
 
 
 def read_cases(path: Path) -> tuple[str, list[dict[str, Any]]]:

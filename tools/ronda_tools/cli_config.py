@@ -6,7 +6,6 @@ handheld that is there. It holds all of the settings that differ from their defa
 
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -20,10 +19,9 @@ from ronda_tools.cli_deliveries import (
     OneDevice,
     Wait,
     decided,
-    exit_refused,
     opened,
     tell_listed,
-    tell_pushed,
+    tell_queued,
 )
 from ronda_tools.cli_options import Config, Json
 from ronda_tools.texts import Text, UsedWrong, reported, say
@@ -141,20 +139,13 @@ def push(  # noqa: PLR0917
             if not as_data:
                 typer.echo(say("config.queued", pack=number, count=len(told)))
             told = decided(store, number, wait)
-    if as_data:
-        listed = [asdict(one) for one in told]
-        typer.echo(json.dumps({"pack": number, "values": found, "deliveries": listed}))
-        exit_refused(told)
-    else:
-        tell_pushed(told, "config")
+    tell_queued(told, "config", as_data=as_data, pack=number, values=found)
 
 
 @app.command("list", help=say("config.help.list"))
 def list_(device: OneDevice = None, config: Config = None, *, as_data: Json = False) -> None:
     """One line a delivery, newest first."""
-    with reported(), opened(config) as store:
-        found = deliveries.listing(store, device, "config")
-    tell_listed(found, as_data=as_data)
+    tell_listed("config", device, config, as_data=as_data)
 
 
 def read_values(words: list[str]) -> dict[str, int]:

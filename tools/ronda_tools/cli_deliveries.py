@@ -21,7 +21,7 @@ from ronda_gateway.store import Store, open_store
 
 from ronda_tools import texts
 from ronda_tools.cli_options import config_path
-from ronda_tools.texts import Text, say
+from ronda_tools.texts import Text, reported, say
 from ronda_tools.visit_words import clock_text
 
 _POLL_S = 0.2
@@ -96,8 +96,21 @@ def exit_refused(found: Sequence[Delivery]) -> None:
         raise typer.Exit(1)
 
 
-def tell_listed(found: Sequence[Delivery], *, as_data: bool) -> None:
-    """One line a delivery, in the order given."""
+def tell_queued(
+    found: Sequence[Delivery], command: str, *, as_data: bool, **fields: object
+) -> None:
+    """What became of a pack for several handhelds, in words or as `fields` and deliveries."""
+    if as_data:
+        typer.echo(json.dumps({**fields, "deliveries": [asdict(one) for one in found]}))
+        exit_refused(found)
+    else:
+        tell_pushed(found, command)
+
+
+def tell_listed(command: str, device: str | None, config: Path | None, *, as_data: bool) -> None:
+    """One line a delivery of the packs that `command` pushes, newest first."""
+    with reported(), opened(config) as store:
+        found = deliveries.listing(store, device, command)
     if as_data:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
         return

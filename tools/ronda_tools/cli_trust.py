@@ -4,9 +4,7 @@ The pack was signed by the site's offline root (`ronda site trust`); it is check
 handheld will check it, queued in the site's database and sent by the running gateway.
 """
 
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +19,9 @@ from ronda_tools.cli_deliveries import (
     OneDevice,
     Wait,
     decided,
-    exit_refused,
     opened,
     tell_listed,
-    tell_pushed,
+    tell_queued,
 )
 from ronda_tools.cli_options import Config, Json, config_path
 from ronda_tools.texts import Text, UsedWrong, reported, say
@@ -117,20 +114,13 @@ def push(
             if not as_data:
                 typer.echo(say("trust.queued", version=version, count=len(told)))
             told = decided(store, number, wait)
-    if as_data:
-        listed = [asdict(one) for one in told]
-        typer.echo(json.dumps({"pack": number, "version": version, "deliveries": listed}))
-        exit_refused(told)
-    else:
-        tell_pushed(told, "trust")
+    tell_queued(told, "trust", as_data=as_data, pack=number, version=version)
 
 
 @app.command("list", help=say("trust.help.list"))
 def list_(device: OneDevice = None, config: Config = None, *, as_data: Json = False) -> None:
     """One line a delivery, newest first."""
-    with reported(), opened(config) as store:
-        found = deliveries.listing(store, device, "trust")
-    tell_listed(found, as_data=as_data)
+    tell_listed("trust", device, config, as_data=as_data)
 
 
 def read_pack(path: Path, made: Site, now: int) -> tuple[bytes, int]:
